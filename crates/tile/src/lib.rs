@@ -3,5 +3,17 @@
 //!
 //! Everything here is pure and deterministic: the only random source is
 //! [`random::Stream`], and no function reads the clock or the environment.
+//! Images are interleaved ([`Tile`]); functions that can fail return [`Error`]
+//! with what was found and what to do instead.
 
+pub mod augment;
+pub mod decode;
+pub mod encode;
+mod error;
+pub mod palette;
 pub mod random;
+pub mod resample;
+mod tile;
+
+pub use error::Error;
+pub use tile::Tile;
