@@ -13,6 +13,8 @@ mod error;
 pub mod palette;
 pub mod random;
 pub mod resample;
+pub mod stain;
+pub mod statistics;
 mod tile;
 
 pub use error::Error;
