@@ -60,7 +60,7 @@ impl Appearance {
         let mut stain = |base: [f32; 3], spread: [f32; 3]| {
             let moved: [f32; 3] =
                 std::array::from_fn(|channel| (base[channel] + spread[channel] * offset()).max(0.01));
-            let length = libm::sqrtf(moved.iter().map(|value| value * value).sum());
+            let length = moved.iter().map(|value| value * value).sum::<f32>().sqrt();
             moved.map(|value| value / length)
         };
         let hematoxylin = stain([0.644, 0.717, 0.267], [0.09, 0.05, 0.08]);

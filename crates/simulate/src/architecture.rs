@@ -15,36 +15,41 @@ pub(crate) struct Gland {
     pub(crate) radius: f32,
     /// Thickness of the epithelium; at least the radius for a nest.
     pub(crate) thickness: f32,
-    /// Phase of the outline's waves.
-    phase: f32,
+    /// Amplitude of the outline's waves with 2 and 3 periods, relative to the radius.
+    waves: (f32, f32),
+    /// Cosine and sine of the waves' phases.
+    phases: [(f32, f32); 2],
     /// Width divided by height.
     stretch: f32,
 }
 
 impl Gland {
-    /// Depth below the outline in pixels (negative outside) and the angle.
-    pub(crate) fn depth(&self, x: f32, y: f32) -> (f32, f32) {
+    /// Depth below the outline in pixels (negative outside).
+    pub(crate) fn depth(&self, x: f32, y: f32) -> f32 {
         let (dx, dy) = ((x - self.x) / self.stretch, (y - self.y) * self.stretch);
-        let angle = libm::atan2f(dy, dx);
-        (self.outline(angle) - libm::sqrtf(dx * dx + dy * dy), angle)
+        let distance = (dx * dx + dy * dy).sqrt().max(1e-3);
+        self.outline(dx / distance, dy / distance) - distance
     }
 
-    fn outline(&self, angle: f32) -> f32 {
-        let waves =
-            0.09 * libm::sinf(2.0 * angle + self.phase) + 0.06 * libm::sinf(3.0 * angle - 2.0 * self.phase);
+    /// The outline's distance in the direction of that cosine and sine.
+    fn outline(&self, cosine: f32, sine: f32) -> f32 {
+        let (double_cosine, double_sine) = (2.0 * cosine * cosine - 1.0, 2.0 * sine * cosine);
+        let triple_cosine = double_cosine * cosine - double_sine * sine;
+        let triple_sine = double_sine * cosine + double_cosine * sine;
+        let [(cosine_2, sine_2), (cosine_3, sine_3)] = self.phases;
+        let waves = self.waves.0 * (double_cosine * cosine_2 - double_sine * sine_2)
+            + self.waves.1 * (triple_cosine * cosine_3 - triple_sine * sine_3);
         self.radius * (1.0 + waves)
     }
 
     /// The point at an angle and a depth below the outline.
     pub(crate) fn point(&self, angle: f32, depth: f32) -> (f32, f32) {
-        let distance = (self.outline(angle) - depth).max(0.0);
-        (
-            self.x + distance * libm::cosf(angle) * self.stretch,
-            self.y + distance * libm::sinf(angle) / self.stretch,
-        )
+        let (sine, cosine) = (libm::sinf(angle), libm::cosf(angle));
+        let distance = (self.outline(cosine, sine) - depth).max(0.0);
+        (self.x + distance * cosine * self.stretch, self.y + distance * sine / self.stretch)
     }
 
-    /// The direction from the centre towards a point at an angle of [`Gland::depth`].
+    /// The direction from the centre towards [`Gland::point`] at an angle.
     pub(crate) fn radial(&self, angle: f32) -> f32 {
         libm::atan2f(libm::sinf(angle) / self.stretch, libm::cosf(angle) * self.stretch)
     }
@@ -89,7 +94,10 @@ impl Architecture {
         // Tiles of 64 px show one or two structures; larger ones more, as their area grows.
         let expected = (side * side / (64.0 * 64.0)).max(0.5);
         let count = ((expected * stream.uniform(0.7, 1.9)) as usize).max(1);
-        let glands: Vec<Gland> = (0..count).map(|_| draw_gland(side, scale, stream)).collect();
+        let nuclear_share = stream.uniform(0.2, 0.36);
+        let epithelial_share = stream.uniform(0.6, 0.88);
+        let nuclear_area = side * side * nuclear_share * epithelial_share / count as f32;
+        let glands = (0..count).map(|_| draw_gland(side, scale, nuclear_area, stream)).collect();
         let bleeding = stream.chance(0.25);
         let red_cells = (0..(expected * stream.uniform(3.0, 9.0)) as usize)
             .map(|_| RedCell {
@@ -106,20 +114,20 @@ impl Architecture {
             fibre_angle: stream.uniform(0.0, std::f32::consts::PI),
             bend: Noise::new(stream),
             texture: Noise::new(stream),
-            nuclear_share: stream.uniform(0.16, 0.32),
-            epithelial_share: stream.uniform(0.55, 0.85),
+            nuclear_share,
+            epithelial_share,
             lymphocyte_share: stream.uniform(0.1, 0.8),
             disorder: stream.uniform(0.3, 1.0),
         }
     }
 
-    /// The structure that is deepest around a point: its number, the depth and the angle.
-    pub(crate) fn deepest(&self, x: f32, y: f32) -> Option<(usize, f32, f32)> {
-        let mut deepest: Option<(usize, f32, f32)> = None;
-        for (number, gland) in self.glands.iter().enumerate() {
-            let (depth, angle) = gland.depth(x, y);
-            if deepest.is_none_or(|(_, other, _)| depth > other) {
-                deepest = Some((number, depth, angle));
+    /// The structure that is deepest around a point, and how deep.
+    pub(crate) fn deepest(&self, x: f32, y: f32) -> Option<(&Gland, f32)> {
+        let mut deepest: Option<(&Gland, f32)> = None;
+        for gland in &self.glands {
+            let depth = gland.depth(x, y);
+            if deepest.is_none_or(|(_, other)| depth > other) {
+                deepest = Some((gland, depth));
             }
         }
         deepest
@@ -127,10 +135,7 @@ impl Architecture {
 
     /// True in the hollow of a gland, up to a margin in pixels.
     pub(crate) fn in_lumen(&self, x: f32, y: f32, margin: f32) -> bool {
-        self.deepest(x, y).is_some_and(|(number, depth, _)| {
-            let gland = &self.glands[number];
-            !gland.is_nest() && depth > gland.thickness - margin
-        })
+        self.deepest(x, y).is_some_and(|(gland, depth)| !gland.is_nest() && depth > gland.thickness - margin)
     }
 
     /// Direction of the fibres at a point in radians.
@@ -139,16 +144,26 @@ impl Architecture {
     }
 }
 
-fn draw_gland(side: f32, scale: f32, stream: &mut Stream) -> Gland {
+/// Draws a structure with room for `nuclear_area` square pixels of nuclei.
+fn draw_gland(side: f32, scale: f32, nuclear_area: f32, stream: &mut Stream) -> Gland {
     let nest = stream.chance(0.4);
-    let radius = scale * stream.uniform(17.0, 29.0);
-    let thickness = if nest { 2.0 * radius } else { scale * stream.uniform(11.0, 15.0) };
+    let filled = stream.uniform(0.36, 0.5);
+    let nest_radius = (nuclear_area / (filled * std::f32::consts::PI)).sqrt();
+    let hollow_radius = scale * stream.uniform(18.0, 28.0);
+    let epithelium = scale * stream.uniform(11.0, 15.0);
+    let (radius, thickness) =
+        if nest { (nest_radius, 2.0 * nest_radius) } else { (hollow_radius, epithelium) };
+    let unevenness = if nest { 1.8 } else { 1.0 };
     Gland {
-        x: side * stream.uniform(0.1, 0.9),
-        y: side * stream.uniform(0.1, 0.9),
+        x: side * stream.uniform(0.12, 0.88),
+        y: side * stream.uniform(0.12, 0.88),
         radius,
         thickness,
-        phase: stream.uniform(0.0, std::f32::consts::TAU),
+        waves: (unevenness * stream.uniform(0.03, 0.11), unevenness * stream.uniform(0.02, 0.09)),
+        phases: std::array::from_fn(|_| {
+            let phase = stream.uniform(0.0, std::f32::consts::TAU);
+            (libm::cosf(phase), libm::sinf(phase))
+        }),
         stretch: stream.uniform(0.85, 1.2),
     }
 }

@@ -18,8 +18,8 @@
 //! Colours follow the Beer-Lambert law with the stain vectors of Ruifrok and
 //! Johnston (2001). Invariant: a sample depends only on the tissue's fields and
 //! `(index, centre, patient, class)`; random numbers come from
-//! [`counterstain_tile::random::Stream`], and no function of the platform's
-//! mathematical library is used.
+//! [`counterstain_tile::random::Stream`], and of the platform's mathematical
+//! functions only the exact ones (square root, rounding) are used.
 
 mod appearance;
 mod architecture;

@@ -17,7 +17,7 @@ impl Noise {
 
     /// The field at a point in lattice units, in -1..1.
     pub(crate) fn at(&self, x: f32, y: f32) -> f32 {
-        let (floor_x, floor_y) = (libm::floorf(x), libm::floorf(y));
+        let (floor_x, floor_y) = (x.floor(), y.floor());
         let (weight_x, weight_y) = (smooth(x - floor_x), smooth(y - floor_y));
         // The cast saturates, so that any coordinate has a place on the lattice.
         let (column, row) = (floor_x as i32, floor_y as i32);

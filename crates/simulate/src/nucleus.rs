@@ -38,9 +38,9 @@ pub(crate) struct Nucleus {
     pub(crate) y: f32,
     /// Half axes in pixels, the longer first.
     pub(crate) axes: (f32, f32),
-    /// Direction of the longer axis in radians.
-    pub(crate) angle: f32,
-    /// Amplitude and phase of the outline's waves with 2, 3, 4, … periods.
+    /// Cosine and sine of the longer axis' direction.
+    direction: (f32, f32),
+    /// The outline's waves with 2, 3, 4, … periods: the factors of cosine and sine.
     waves: [(f32, f32); 4],
     pub(crate) chromatin: Chromatin,
     /// Where in the shared texture its chromatin lies.
@@ -86,14 +86,15 @@ impl Nucleus {
         let amount = chromatin.amount * libm::expf(spread * stream.normal());
         let waves = std::array::from_fn(|number| {
             let amplitude = irregularity * stream.uniform(0.3, 1.0) / (1.0 + 0.4 * number as f32);
-            (amplitude, stream.uniform(0.0, std::f32::consts::TAU))
+            let phase = stream.uniform(0.0, std::f32::consts::TAU);
+            (amplitude * libm::cosf(phase), amplitude * libm::sinf(phase))
         });
         Self {
             kind,
             x: 0.0,
             y: 0.0,
             axes: (scale * length, scale * length * roundness),
-            angle: 0.0,
+            direction: (1.0, 0.0),
             waves,
             chromatin: Chromatin { amount, ..chromatin },
             texture_offset: (stream.uniform(0.0, 32.0), stream.uniform(0.0, 32.0)),
@@ -105,37 +106,44 @@ impl Nucleus {
         std::f32::consts::PI * self.axes.0 * self.axes.1
     }
 
+    /// Points the longer axis along an angle in radians.
+    pub(crate) fn turn_to(&mut self, angle: f32) {
+        self.direction = (libm::cosf(angle), libm::sinf(angle));
+    }
+
     /// Largest distance from the centre to the outline.
     pub(crate) fn reach(&self) -> f32 {
-        self.axes.0 * (1.0 + self.waves.iter().map(|(amplitude, _)| amplitude).sum::<f32>())
+        let waves: f32 = self.waves.iter().map(|(cosine, sine)| (cosine * cosine + sine * sine).sqrt()).sum();
+        self.axes.0 * (1.0 + waves)
     }
 
     /// Coordinates along the axes.
     pub(crate) fn local(&self, x: f32, y: f32) -> (f32, f32) {
-        let (sine, cosine) = (libm::sinf(self.angle), libm::cosf(self.angle));
+        let (cosine, sine) = self.direction;
         let (dx, dy) = (x - self.x, y - self.y);
         (dx * cosine + dy * sine, dy * cosine - dx * sine)
     }
 
-    /// Relative distance from the centre: below 1 inside, 1 on the outline; and
-    /// the signed distance to the outline in pixels (approximately; positive inside).
-    pub(crate) fn position(&self, x: f32, y: f32) -> (f32, f32) {
-        let (along, across) = self.local(x, y);
+    /// The distance of a point in local coordinates to the outline along the ray
+    /// from the centre, in pixels; positive inside.
+    pub(crate) fn inside(&self, along: f32, across: f32) -> f32 {
         let (u, v) = (along / self.axes.0, across / self.axes.1);
-        let angle = libm::atan2f(v, u);
-        let outline = 1.0
-            + self
-                .waves
-                .iter()
-                .enumerate()
-                .map(|(number, (amplitude, phase))| {
-                    amplitude * libm::cosf((number + 2) as f32 * angle + phase)
-                })
-                .sum::<f32>();
-        let relative = libm::sqrtf(u * u + v * v) / outline;
-        let radius = libm::sqrtf(along * along + across * across);
-        // On the ray through the point the outline lies at radius / relative.
-        let inside = if relative > 1e-3 { radius / relative - radius } else { self.axes.1 };
-        (relative, inside)
+        let relative = (u * u + v * v).sqrt();
+        if relative < 1e-3 {
+            return self.axes.1;
+        }
+        let (cosine, sine) = (u / relative, v / relative);
+        let (mut multiple_cosine, mut multiple_sine) = (cosine, sine);
+        let mut outline = 1.0;
+        for (with_cosine, with_sine) in self.waves {
+            // The addition theorem turns k periods into k + 1.
+            (multiple_cosine, multiple_sine) = (
+                multiple_cosine * cosine - multiple_sine * sine,
+                multiple_sine * cosine + multiple_cosine * sine,
+            );
+            outline += with_cosine * multiple_cosine - with_sine * multiple_sine;
+        }
+        let radius = (along * along + across * across).sqrt();
+        radius * (outline / relative - 1.0)
     }
 }

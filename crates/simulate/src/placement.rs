@@ -22,25 +22,37 @@ pub(crate) fn place_nuclei(
     let budget = side * side * architecture.nuclear_share;
     let scale = appearance.magnification;
     let mut nuclei = Vec::new();
-    let mut covered = 0.0;
     let epithelial_kind = if class == 1 { NucleusType::Neoplastic } else { NucleusType::Epithelial };
-    let mut misses = 0;
-    while covered < budget * architecture.epithelial_share && misses < 6 {
-        let nucleus = Nucleus::draw(epithelial_kind, scale, stream);
-        match find_place(nucleus, architecture, &nuclei, stream) {
-            Some(nucleus) => {
-                covered += nucleus.area();
-                nuclei.push(nucleus);
-            }
-            None => misses += 1,
-        }
+    let epithelial_budget = budget * architecture.epithelial_share;
+    let covered = fill(&mut nuclei, architecture, epithelial_budget, stream, |stream| {
+        Nucleus::draw(epithelial_kind, scale, stream)
+    });
+    if nuclei.is_empty() {
+        // The structures lie so that nothing fits: the class must show nevertheless.
+        let mut nucleus = Nucleus::draw(epithelial_kind, scale, stream);
+        (nucleus.x, nucleus.y) = (0.5 * side, 0.5 * side);
+        nuclei.push(nucleus);
     }
-    misses = 0;
-    while covered < budget && misses < 6 {
+    fill(&mut nuclei, architecture, budget - covered, stream, |stream| {
         let lymphocyte = stream.chance(architecture.lymphocyte_share);
         let kind = if lymphocyte { NucleusType::Inflammatory } else { NucleusType::Spindle };
-        let nucleus = Nucleus::draw(kind, scale, stream);
-        match find_place(nucleus, architecture, &nuclei, stream) {
+        Nucleus::draw(kind, scale, stream)
+    });
+    nuclei
+}
+
+/// Adds nuclei until they cover the budget or several in a row find no place; the area added.
+fn fill(
+    nuclei: &mut Vec<Nucleus>,
+    architecture: &Architecture,
+    budget: f32,
+    stream: &mut Stream,
+    draw: impl Fn(&mut Stream) -> Nucleus,
+) -> f32 {
+    let (mut covered, mut misses) = (0.0, 0);
+    while covered < budget && misses < 6 {
+        let nucleus = draw(stream);
+        match find_place(nucleus, architecture, nuclei, stream) {
             Some(nucleus) => {
                 covered += nucleus.area();
                 nuclei.push(nucleus);
@@ -48,7 +60,7 @@ pub(crate) fn place_nuclei(
             None => misses += 1,
         }
     }
-    nuclei
+    covered
 }
 
 /// A free place where such a nucleus belongs.
@@ -80,14 +92,14 @@ fn stand_in_epithelium(nucleus: &mut Nucleus, architecture: &Architecture, strea
     let disorder = architecture.disorder;
     let depth = if gland.is_nest() {
         // Uniform over the disc.
-        gland.radius * (1.0 - libm::sqrtf(stream.next_f32()))
+        gland.radius * (1.0 - stream.next_f32().sqrt())
     } else {
         gland.thickness * (0.48 + 0.26 * disorder * stream.uniform(-1.0, 1.0))
     };
-    (nucleus.x, nucleus.y) = gland.point(angle, depth.max(nucleus.axes.1));
+    (nucleus.x, nucleus.y) = gland.point(angle, depth.max(0.8 * nucleus.axes.1));
     let turn = if gland.is_nest() { std::f32::consts::PI } else { 0.5 * disorder };
-    nucleus.angle = gland.radial(angle) + turn * stream.uniform(-1.0, 1.0);
-    is_visible(nucleus, architecture) && !architecture.in_lumen(nucleus.x, nucleus.y, nucleus.axes.1)
+    nucleus.turn_to(gland.radial(angle) + turn * stream.uniform(-1.0, 1.0));
+    is_visible(nucleus, architecture) && !architecture.in_lumen(nucleus.x, nucleus.y, 0.35 * nucleus.axes.1)
 }
 
 fn lie_in_stroma(nucleus: &mut Nucleus, architecture: &Architecture, stream: &mut Stream) -> bool {
@@ -95,8 +107,8 @@ fn lie_in_stroma(nucleus: &mut Nucleus, architecture: &Architecture, stream: &mu
     let margin = nucleus.axes.1;
     nucleus.x = stream.uniform(-margin, side + margin);
     nucleus.y = stream.uniform(-margin, side + margin);
-    nucleus.angle = architecture.direction(nucleus.x, nucleus.y) + 0.25 * stream.uniform(-1.0, 1.0);
-    let depth = architecture.deepest(nucleus.x, nucleus.y).map_or(f32::NEG_INFINITY, |(_, depth, _)| depth);
+    nucleus.turn_to(architecture.direction(nucleus.x, nucleus.y) + 0.25 * stream.uniform(-1.0, 1.0));
+    let depth = architecture.deepest(nucleus.x, nucleus.y).map_or(f32::NEG_INFINITY, |(_, depth)| depth);
     depth < -nucleus.axes.1 - 1.0
 }
 
@@ -110,7 +122,7 @@ fn is_visible(nucleus: &Nucleus, architecture: &Architecture) -> bool {
 /// Whether two nuclei do not overlap, or only barely so.
 fn are_apart(first: &Nucleus, second: &Nucleus) -> bool {
     let (dx, dy) = (second.x - first.x, second.y - first.y);
-    let distance = libm::sqrtf(dx * dx + dy * dy);
+    let distance = (dx * dx + dy * dy).sqrt();
     if distance > first.reach() + second.reach() {
         return true;
     }
@@ -118,7 +130,7 @@ fn are_apart(first: &Nucleus, second: &Nucleus) -> bool {
         // Radius of the ellipse in the direction of the other nucleus.
         let (along, across) = nucleus.local(nucleus.x + dx, nucleus.y + dy);
         let (u, v) = (along / nucleus.axes.0, across / nucleus.axes.1);
-        distance / libm::sqrtf(u * u + v * v).max(1e-6)
+        distance / (u * u + v * v).sqrt().max(1e-6)
     };
     distance > 0.98 * (extent(first) + extent(second))
 }

@@ -56,29 +56,36 @@ fn paint_background(
     appearance: &Appearance,
 ) {
     let size = densities.size;
+    let fibres = Fibres::new(architecture, appearance);
     for row in 0..size {
         for column in 0..size {
             let (x, y) = (column as f32 + 0.5, row as f32 + 0.5);
             let at = row * size + column;
-            let stroma = stroma_protein(architecture, appearance, x, y);
-            let Some((number, depth, _)) = architecture.deepest(x, y) else {
-                densities.protein[at] = stroma;
+            let Some((gland, depth)) = architecture.deepest(x, y) else {
+                densities.protein[at] = fibres.protein(x, y);
                 continue;
             };
-            let gland = &architecture.glands[number];
             let inside = step(-1.0, 1.0, depth);
             let hollow = if gland.is_nest() { 0.0 } else { step(-1.2, 1.2, depth - gland.thickness) };
             let epithelium = inside * (1.0 - hollow);
-            let grain = architecture.texture.octaves(x / 5.0 + 11.0, y / 5.0, 3);
-            let (border, owner) = cell_border(nuclei, x, y);
-            let cytoplasm = (0.62 + 0.16 * grain) * (1.0 - 0.45 * border);
-            let secretion = 0.06 + 0.06 * architecture.texture.at(x / 14.0, y / 14.0 + 5.0);
-            // A thin cleft separates the epithelium from the stroma.
-            let cleft = 1.0 - 0.55 * step(-2.6, -1.2, depth) * (1.0 - step(-1.2, 0.2, depth));
-            densities.protein[at] =
-                stroma * cleft * (1.0 - inside) + cytoplasm * epithelium + secretion * inside * hollow;
-            densities.basophilia[at] = 0.17 * epithelium * (1.0 - 0.3 * border) * (1.0 + 0.4 * grain);
-            densities.cytoplasmic_marker[at] = epithelium * marker(owner) * (0.7 + 0.3 * grain);
+            let mut protein = 0.0;
+            if inside < 1.0 {
+                // A thin cleft separates the epithelium from the stroma.
+                let cleft = 1.0 - 0.55 * step(-2.6, -1.2, depth) * (1.0 - step(-1.2, 0.2, depth));
+                protein += fibres.protein(x, y) * cleft * (1.0 - inside);
+            }
+            if hollow > 0.0 {
+                let secretion = 0.06 + 0.06 * architecture.texture.at(x / 14.0, y / 14.0 + 5.0);
+                protein += secretion * inside * hollow;
+            }
+            if epithelium > 0.0 {
+                let grain = architecture.texture.octaves(x / 5.0 + 11.0, y / 5.0, 3);
+                let (border, owner) = cell_border(nuclei, x, y);
+                protein += (0.62 + 0.16 * grain) * (1.0 - 0.45 * border) * epithelium;
+                densities.basophilia[at] = 0.17 * epithelium * (1.0 - 0.3 * border) * (1.0 + 0.4 * grain);
+                densities.cytoplasmic_marker[at] = epithelium * marker(owner) * (0.7 + 0.3 * grain);
+            }
+            densities.protein[at] = protein;
         }
     }
     for cell in &architecture.red_cells {
@@ -87,17 +94,30 @@ fn paint_background(
 }
 
 /// Fibres: noise that is stretched along their direction, with clefts between.
-fn stroma_protein(architecture: &Architecture, appearance: &Appearance, x: f32, y: f32) -> f32 {
-    let bend = 9.0 * architecture.bend.octaves(x / 34.0, y / 34.0, 2);
-    let (sine, cosine) = (libm::sinf(architecture.fibre_angle), libm::cosf(architecture.fibre_angle));
-    let along = x * cosine + y * sine;
-    let across = y * cosine - x * sine + bend;
-    let width = appearance.fibre_width;
-    let fibre = architecture.texture.octaves(along / (7.0 * width), across / width, 3);
-    let patches = architecture.bend.at(x / 18.0 + 3.0, y / 18.0 + 9.0);
-    let solid = step(-0.75, -0.15, fibre + 0.45 * patches - 1.4 * (appearance.looseness - 0.3));
-    let body = 0.60 + 0.42 * fibre + 0.12 * patches;
-    (0.05 + 0.95 * solid) * body.max(0.08)
+struct Fibres<'a> {
+    architecture: &'a Architecture,
+    appearance: &'a Appearance,
+    direction: (f32, f32),
+}
+
+impl<'a> Fibres<'a> {
+    fn new(architecture: &'a Architecture, appearance: &'a Appearance) -> Self {
+        let angle = architecture.fibre_angle;
+        Self { architecture, appearance, direction: (libm::cosf(angle), libm::sinf(angle)) }
+    }
+
+    fn protein(&self, x: f32, y: f32) -> f32 {
+        let Architecture { bend, texture, .. } = self.architecture;
+        let (cosine, sine) = self.direction;
+        let along = x * cosine + y * sine;
+        let across = y * cosine - x * sine + 9.0 * bend.octaves(x / 34.0, y / 34.0, 2);
+        let width = self.appearance.fibre_width;
+        let fibre = texture.octaves(along / (7.0 * width), across / width, 3);
+        let patches = bend.at(x / 18.0 + 3.0, y / 18.0 + 9.0);
+        let cover = fibre + 0.45 * patches - 1.4 * (self.appearance.looseness - 0.3);
+        let body = 0.60 + 0.42 * fibre + 0.12 * patches;
+        (0.05 + 0.95 * step(-0.75, -0.15, cover)) * body.max(0.08)
+    }
 }
 
 /// How near a point is to the border between two cells of the epithelium (0..1),
@@ -110,7 +130,7 @@ fn cell_border(nuclei: &[Nucleus], x: f32, y: f32) -> (f32, Option<NucleusType>)
             continue;
         }
         let (dx, dy) = (x - nucleus.x, y - nucleus.y);
-        let distance = libm::sqrtf(dx * dx + dy * dy);
+        let distance = (dx * dx + dy * dy).sqrt();
         if distance < nearest.0 {
             second = nearest.0;
             nearest = (distance, Some(nucleus.kind));
@@ -118,7 +138,9 @@ fn cell_border(nuclei: &[Nucleus], x: f32, y: f32) -> (f32, Option<NucleusType>)
             second = second.min(distance);
         }
     }
-    (1.0 - step(0.3, 1.7, second - nearest.0), nearest.1)
+    // With fewer than two cells there is no border.
+    let border = if second.is_finite() { 1.0 - step(0.3, 1.7, second - nearest.0) } else { 0.0 };
+    (border, nearest.1)
 }
 
 fn marker(kind: Option<NucleusType>) -> f32 {
@@ -132,9 +154,9 @@ fn marker(kind: Option<NucleusType>) -> f32 {
 fn paint_red_cell(densities: &mut Densities, architecture: &Architecture, x: f32, y: f32, radius: f32) {
     for (column, row, at) in pixels_around(densities.size, x, y, radius + 1.5) {
         let (dx, dy) = (column - x, row - y);
-        let distance = libm::sqrtf(dx * dx + dy * dy);
+        let distance = (dx * dx + dy * dy).sqrt();
         let cover = step(-0.7, 0.7, radius - distance);
-        let outside = architecture.deepest(column, row).is_none_or(|(_, depth, _)| depth < -1.0);
+        let outside = architecture.deepest(column, row).is_none_or(|(_, depth)| depth < -1.0);
         if outside && cover > 0.0 {
             // Thinner in the middle.
             let amount = 0.95 + 0.35 * (distance / radius).min(1.0);
@@ -156,12 +178,12 @@ fn paint_nucleus(densities: &mut Densities, architecture: &Architecture, nucleus
         })
         .collect();
     for (x, y, at) in pixels_around(densities.size, nucleus.x, nucleus.y, nucleus.reach() + 1.5) {
-        let (_, inside) = nucleus.position(x, y);
+        let (along, across) = nucleus.local(x, y);
+        let inside = nucleus.inside(along, across);
         let cover = step(-0.8, 0.8, inside);
         if cover <= 0.0 {
             continue;
         }
-        let (along, across) = nucleus.local(x, y);
         let clumps = texture.octaves(
             along / chromatin.clump_size + offset_x,
             across / chromatin.clump_size + offset_y,
@@ -171,7 +193,7 @@ fn paint_nucleus(densities: &mut Densities, architecture: &Architecture, nucleus
         // The rim adds what the middle lacks, so that the mean stays near the drawn amount.
         let mut amount = 1.0 + 1.5 * chromatin.clumping * clumps + chromatin.rim * (rim - 0.4);
         for (u, v) in &nucleoli {
-            let distance = libm::sqrtf((along - u) * (along - u) + (across - v) * (across - v));
+            let distance = ((along - u) * (along - u) + (across - v) * (across - v)).sqrt();
             amount += 0.75 * (1.0 - step(0.7, 1.9, distance));
         }
         let amount = chromatin.amount * amount.max(0.25);
@@ -191,8 +213,8 @@ fn paint_nucleus(densities: &mut Densities, architecture: &Architecture, nucleus
 fn pixels_around(size: usize, x: f32, y: f32, reach: f32) -> impl Iterator<Item = (f32, f32, usize)> {
     // Casts saturate: what lies outside gives an empty or clipped range.
     let range = move |centre: f32| {
-        let first = libm::floorf(centre - reach).max(0.0) as usize;
-        let last = (libm::ceilf(centre + reach).max(0.0) as usize).min(size);
+        let first = (centre - reach).floor().max(0.0) as usize;
+        let last = ((centre + reach).ceil().max(0.0) as usize).min(size);
         first.min(size)..last
     };
     range(y).flat_map(move |row| {

@@ -77,3 +77,65 @@ fn splits_keep_patients_and_the_last_centre_apart() {
     let one_of_all = Tissue { centres: 1, patients_per_centre: 1, ..tissue };
     assert_eq!(one_of_all.assignments(sizes).len(), 340);
 }
+
+/// Logistic regression on standardised features by gradient descent; the test accuracy.
+fn accuracy_of_linear_classifier(train: &[(Vec<f32>, usize)], test: &[(Vec<f32>, usize)]) -> f64 {
+    let width = train[0].0.len();
+    let count = train.len() as f32;
+    let mean: Vec<f32> =
+        (0..width).map(|column| train.iter().map(|(row, _)| row[column]).sum::<f32>() / count).collect();
+    let deviation: Vec<f32> = (0..width)
+        .map(|column| {
+            let squares: f32 = train.iter().map(|(row, _)| (row[column] - mean[column]).powi(2)).sum();
+            (squares / count).sqrt().max(1e-6)
+        })
+        .collect();
+    let standard = |row: &[f32]| -> Vec<f32> {
+        (0..width).map(|column| (row[column] - mean[column]) / deviation[column]).collect()
+    };
+    let rows: Vec<(Vec<f32>, f32)> =
+        train.iter().map(|(row, class)| (standard(row), *class as f32)).collect();
+    let mut weights = vec![0.0_f32; width + 1];
+    let score = |weights: &[f32], row: &[f32]| {
+        row.iter().zip(weights).map(|(value, weight)| value * weight).sum::<f32>() + weights[width]
+    };
+    for _ in 0..1500 {
+        let mut gradient = vec![0.0_f32; width + 1];
+        for (row, class) in &rows {
+            let error = 1.0 / (1.0 + (-score(&weights, row)).exp()) - class;
+            for (slope, value) in gradient.iter_mut().zip(row.iter().chain([&1.0])) {
+                *slope += error * value / count;
+            }
+        }
+        for (weight, slope) in weights.iter_mut().zip(gradient) {
+            *weight -= 0.3 * (slope + 1e-3 * *weight);
+        }
+    }
+    let right = test.iter().filter(|(row, class)| (score(&weights, &standard(row)) > 0.0) == (*class == 1));
+    right.count() as f64 / test.len() as f64
+}
+
+#[test]
+fn across_centres_colour_statistics_say_little_and_the_sizes_of_nuclei_nearly_all() {
+    let tissue = Tissue::default();
+    let sizes = SplitSizes { train: 400, valid: 0, test: 200 };
+    let mut statistics = [Vec::new(), Vec::new()];
+    let mut nuclear = [Vec::new(), Vec::new()];
+    for assignment in tissue.assignments(sizes) {
+        let sample = tissue.sample_of(&assignment);
+        let split = usize::from(assignment.split == "test");
+        let colours = counterstain_tile::statistics::colour_statistics(&sample.he).unwrap();
+        statistics[split].push((colours, assignment.class));
+        let mut areas = std::collections::BTreeMap::<u32, f32>::new();
+        for &number in sample.instances.data.iter().filter(|&&number| number > 0) {
+            *areas.entry(number).or_default() += 1.0;
+        }
+        let largest = areas.values().copied().fold(0.0, f32::max);
+        nuclear[split].push((vec![largest], assignment.class));
+    }
+    let by_colour = accuracy_of_linear_classifier(&statistics[0], &statistics[1]);
+    let by_shape = accuracy_of_linear_classifier(&nuclear[0], &nuclear[1]);
+    println!("colour statistics {by_colour:.3}, largest nucleus {by_shape:.3}");
+    assert!(by_colour < 0.80, "colour statistics alone reach {by_colour}");
+    assert!(by_shape > 0.95, "the largest nucleus alone reaches {by_shape}");
+}
