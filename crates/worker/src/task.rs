@@ -1,0 +1,191 @@
+//! All that an engine sees of the world.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use counterstain_api::error::ErrorCode;
+use counterstain_api::proto::job::v1::JobSpec;
+use counterstain_api::spec;
+use counterstain_api::{Digest, Profile};
+use counterstain_artifact::Store;
+use counterstain_artifact::dataset::Reader;
+use tokio::runtime::Handle;
+
+use crate::control::{Backoff, Control};
+use crate::report::{Report, Stop};
+use crate::{Refused, TaskError};
+
+/// A part to work on, and the means to do so. All calls are for the compute thread: they may block.
+pub struct Task {
+    pub(crate) job_id: String,
+    pub(crate) part: u32,
+    pub(crate) part_count: u32,
+    pub(crate) attempt: u32,
+    pub(crate) spec: JobSpec,
+    pub(crate) checkpoint: Option<Digest>,
+    pub(crate) profile: Profile,
+    pub(crate) store: Store,
+    pub(crate) reader: Reader,
+    pub(crate) handle: Handle,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) report: Arc<Report>,
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) last_checkpoint: Mutex<Instant>,
+}
+
+impl Task {
+    /// The resolved spec, artifacts as digests.
+    pub fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
+    /// Id of the job, for messages; nothing in an output may depend on it.
+    pub fn job_id(&self) -> &str {
+        &self.job_id
+    }
+
+    /// Index of the part, from 0.
+    pub fn part(&self) -> u32 {
+        self.part
+    }
+
+    /// How many parts the job has.
+    pub fn part_count(&self) -> u32 {
+        self.part_count
+    }
+
+    /// Number of the attempt, from 1, for messages.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The compute profile, as the output's manifest states it.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The object store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Reads samples through the local cache.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Folder for scratch files on the disk of the cache.
+    pub fn cache_dir(&self) -> &Path {
+        self.reader.cache_dir()
+    }
+
+    /// The runtime, for I/O from this thread.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for I/O on the runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// The checkpoint to go on from; none for a new start.
+    pub fn checkpoint(&self) -> Option<Digest> {
+        self.checkpoint
+    }
+
+    /// Whether it is time for a checkpoint: by the clock, or because the process is about to end.
+    /// The cadence must not change any bit of the output.
+    pub fn checkpoint_due(&self) -> bool {
+        let last = *self.last_checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        last.elapsed() >= self.checkpoint_interval || self.report.stopped() == Some(Stop::ShuttingDown)
+    }
+
+    /// Names a checkpoint, already in the store, as the one to go on from. Returns when the coordinator has
+    /// it; while the coordinator cannot be reached it waits.
+    ///
+    /// # Errors
+    /// The lease was lost (pass it on), or the checkpoint was refused.
+    pub fn commit_checkpoint(&self, checkpoint: &Digest, step: u64) -> Result<(), TaskError> {
+        self.persist(|| self.control.commit_checkpoint(checkpoint, step))?;
+        *self.last_checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    /// The artifact that a job of this spec under this task's profile would make, if it exists.
+    ///
+    /// # Errors
+    /// The coordinator refused, or the engine must stop.
+    pub fn find_output_of(&self, resolved: &JobSpec) -> Result<Option<Digest>, TaskError> {
+        let kind = spec::kind_name(spec::kind(resolved));
+        let key = spec::artifact_key(kind, &spec::canonical_json(resolved), &self.profile);
+        self.persist(|| self.control.find_artifact(&key))
+    }
+
+    /// Makes a by-product, already in the store, known to the coordinator, so that others find it.
+    ///
+    /// # Errors
+    /// The coordinator refused, or the engine must stop.
+    pub fn register_artifact(&self, artifact: &Digest) -> Result<(), TaskError> {
+        self.persist(|| self.control.register_artifact(artifact))
+    }
+
+    /// Call it once a step, after a due checkpoint.
+    ///
+    /// # Errors
+    /// The job was cancelled, the lease was lost or the process ends: pass it on at once.
+    pub fn check(&self) -> Result<(), TaskError> {
+        match self.report.stopped() {
+            None => Ok(()),
+            Some(Stop::Cancelled) => Err(TaskError::stopped("the job was cancelled")),
+            Some(Stop::LeaseLost) => Err(TaskError::stopped("the lease was lost")),
+            Some(Stop::ShuttingDown) => Err(TaskError::stopped("the worker is stopping")),
+        }
+    }
+
+    /// How far the work is; rate and ETA are computed from it. Cheap: call it every step.
+    pub fn progress(&self, phase: &str, done: u64, total: u64, unit: &str) {
+        self.report.progress(phase, done, total, unit);
+    }
+
+    /// A value of a metric at a step. A replayed step adds nothing.
+    pub fn metric(&self, step: u64, name: &str, value: f64) {
+        self.report.metric(step, name, value);
+    }
+
+    /// A line for the job's log.
+    pub fn info(&self, message: &str) {
+        tracing::info!(job = self.job_id, part = self.part, "{message}");
+        self.report.log("info", message);
+    }
+
+    /// A warning for the job's log.
+    pub fn warn(&self, message: &str) {
+        tracing::warn!(job = self.job_id, part = self.part, "{message}");
+        self.report.log("warn", message);
+    }
+
+    /// Repeats a call while the coordinator cannot be reached.
+    fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, TaskError>
+    where
+        F: Future<Output = Result<T, Refused>>,
+    {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.block_on(call()) {
+                Ok(value) => return Ok(value),
+                Err(error) if error.code == ErrorCode::StaleFence => {
+                    self.report.stop(Stop::LeaseLost);
+                    return Err(TaskError::stopped("the lease was lost"));
+                }
+                Err(error) if error.code == ErrorCode::Unavailable => {
+                    self.check()?;
+                    std::thread::sleep(backoff.next());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

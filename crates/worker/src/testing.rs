@@ -1,0 +1,123 @@
+//! A task without a coordinator, for the tests of engines: commits are recorded instead of sent.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use counterstain_api::proto::job::v1::JobSpec;
+use counterstain_api::{Digest, Profile};
+use counterstain_artifact::Store;
+use counterstain_artifact::dataset::Reader;
+use tokio::runtime::Handle;
+
+use crate::report::{Report, Stop};
+use crate::{Control, Refused, Task};
+
+/// What a task under test committed; may also stop it after a number of checkpoints.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    checkpoints: Mutex<Vec<(Digest, u64)>>,
+    stop_after: Option<usize>,
+    report: Arc<Report>,
+}
+
+impl Recorder {
+    /// The commits so far: digest and step.
+    pub fn checkpoints(&self) -> Vec<(Digest, u64)> {
+        self.checkpoints.lock().expect("no test panics while it holds the lock").clone()
+    }
+
+    /// Values of a metric that the task reported, by step.
+    pub fn metric(&self, name: &str) -> Vec<(u64, f64)> {
+        let batch = self.report.batch(usize::MAX);
+        batch
+            .metrics
+            .iter()
+            .filter(|metric| metric.name == name)
+            .map(|metric| (metric.step, metric.value))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Control for Recorder {
+    async fn commit_checkpoint(&self, checkpoint: &Digest, step: u64) -> Result<(), Refused> {
+        let mut checkpoints = self.checkpoints.lock().expect("no test panics while it holds the lock");
+        checkpoints.push((*checkpoint, step));
+        if self.stop_after == Some(checkpoints.len()) {
+            self.report.stop(Stop::LeaseLost);
+        }
+        Ok(())
+    }
+
+    async fn find_artifact(&self, _key: &str) -> Result<Option<Digest>, Refused> {
+        Ok(None)
+    }
+
+    async fn register_artifact(&self, _artifact: &Digest) -> Result<(), Refused> {
+        Ok(())
+    }
+}
+
+/// How a task under test is set up.
+pub struct TestTask {
+    /// The spec, resolved.
+    pub spec: JobSpec,
+    /// The store.
+    pub store: Store,
+    /// Checkpoint to go on from.
+    pub checkpoint: Option<Digest>,
+    /// Part and number of parts.
+    pub part: (u32, u32),
+    /// Time between checkpoints; zero means one at every opportunity.
+    pub checkpoint_interval: Duration,
+    /// Stop (as if the lease were lost) after this many checkpoints.
+    pub stop_after: Option<usize>,
+}
+
+impl TestTask {
+    /// A new start on one part, without checkpoints.
+    pub fn new(spec: JobSpec, store: Store) -> Self {
+        let checkpoint_interval = Duration::from_secs(86_400);
+        Self { spec, store, checkpoint: None, part: (0, 1), checkpoint_interval, stop_after: None }
+    }
+
+    /// The task and the record of its commits. Call it outside the runtime's own threads' async code, and run
+    /// the engine on a plain thread or in `spawn_blocking`.
+    ///
+    /// # Errors
+    /// The cache folder cannot be made.
+    pub fn build(
+        self,
+        cache_dir: &Path,
+        handle: Handle,
+    ) -> Result<(Task, Arc<Recorder>), counterstain_artifact::Error> {
+        let report = Arc::new(Report::default());
+        let recorder =
+            Arc::new(Recorder { stop_after: self.stop_after, report: report.clone(), ..Recorder::default() });
+        let reader = Reader::new(self.store.clone(), cache_dir, 1 << 30, handle.clone())?;
+        let task = Task {
+            job_id: "test".to_owned(),
+            part: self.part.0,
+            part_count: self.part.1,
+            attempt: 1,
+            spec: self.spec,
+            checkpoint: self.checkpoint,
+            profile: Profile {
+                device_class: "test".to_owned(),
+                threads: 1,
+                libtorch: "test".to_owned(),
+                revision: 1,
+            },
+            store: self.store,
+            reader,
+            handle,
+            control: recorder.clone(),
+            report,
+            checkpoint_interval: self.checkpoint_interval,
+            last_checkpoint: Mutex::new(Instant::now()),
+        };
+        Ok((task, recorder))
+    }
+}
