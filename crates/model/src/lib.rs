@@ -6,7 +6,10 @@
 //! [`init`] fills it from a seed, [`weights`] from a file. Images are N×C×H×W.
 
 mod error;
+pub mod gradcam;
+pub mod hovernet;
 pub mod init;
+pub mod keras;
 pub mod layers;
 pub mod patchgan;
 pub mod projector;
@@ -16,6 +19,7 @@ pub mod unet;
 pub mod weights;
 
 pub use error::Error;
+pub use hovernet::{HoVerNet, HoVerNetConfig};
 pub use layers::Norm;
 pub use patchgan::PatchGan;
 pub use projector::Projector;

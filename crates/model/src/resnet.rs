@@ -207,6 +207,15 @@ impl ResNet {
         spatial_mean(&values)
     }
 
+    /// Goes on from the output of `layer{level}`, 1 to 4, to the representation.
+    pub fn representation_from(&self, level: usize, activations: &Tensor, train: bool) -> Tensor {
+        let mut values = activations.shallow_clone();
+        for block in self.layers.iter().skip(level).flatten() {
+            values = block.forward_t(&values, train);
+        }
+        spatial_mean(&values)
+    }
+
     /// As [`ResNet::forward_t`], keeping every stage: for heat maps and for checks.
     pub fn feature_maps(&self, images: &Tensor, train: bool) -> FeatureMaps {
         let first_convolution = self.stem.convolution.forward(images);
@@ -261,8 +270,8 @@ mod tests {
         let store = VarStore::new(Device::Cpu);
         let network = ResNet::new(&store.root(), depth, variant);
         initialise(&store, 1, Scheme::Torch);
-        let images = Tensor::linspace(-1.0, 1.0, 2 * 3 * 40 * 48, (Kind::Float, Device::Cpu));
-        let images = images.view([2, 3, 40, 48]);
+        let images = Tensor::linspace(-1.0, 1.0, 2 * 3 * 24 * 32, (Kind::Float, Device::Cpu));
+        let images = images.view([2, 3, 24, 32]);
         let direct = network.forward_t(&images, false);
         assert_eq!(network.feature_maps(&images, false).representation, direct);
         direct
@@ -287,5 +296,9 @@ mod tests {
         assert_eq!(maps.first_convolution.size(), [1, 64, 32, 48]);
         assert_eq!(maps.pooled.size(), [1, 64, 16, 24]);
         assert_eq!(maps.layers[3].size(), [1, 512, 2, 3]);
+        for level in 1..=4 {
+            let rest = network.representation_from(level, &maps.layers[level - 1], false);
+            assert_eq!(rest, maps.representation);
+        }
     }
 }

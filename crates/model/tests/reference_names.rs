@@ -1,6 +1,8 @@
 //! Parameter names and shapes equal those of the reference implementations, as
 //! recorded in the vectors' `state_dict_keys.json`.
 
+use counterstain_model::hovernet::{HoVerNet, HoVerNetConfig, Mode};
+use counterstain_model::keras;
 use counterstain_model::resnet::{Classifier, Depth, ResNet, Variant};
 use counterstain_model::weights::{export, with_batch_counters};
 use counterstain_model::{Norm, PatchGan, ResNetGenerator, ResNetGeneratorConfig, UNetConfig, UNetGenerator};
@@ -97,4 +99,31 @@ fn discriminators_have_the_authors_names() {
             PatchGan::new(root, channels, 64, 3, norm).expect("it is a published shape");
         });
     }
+}
+
+#[test]
+fn hover_nets_have_the_authors_names() {
+    for (mode, name) in [(Mode::Fast, "fast"), (Mode::Original, "original")] {
+        for types in [None, Some(5), Some(6)] {
+            let typed = types.map_or("None".to_owned(), |count: i64| count.to_string());
+            assert_same(&format!("hovernet_{name}_nr_types_{typed}"), |root| {
+                HoVerNet::new(root, HoVerNetConfig { mode, types }).expect("it is a published shape");
+            });
+        }
+    }
+}
+
+#[test]
+fn the_keras_variant_has_kerass_names_and_layouts() {
+    let Some(expected) = reference("keras_resnet50_notop") else { return };
+    let store = VarStore::new(Device::Cpu);
+    ResNet::new(&store.root(), Depth::R50, Variant::Keras);
+    let own: Shapes = export(&store)
+        .into_iter()
+        .map(|(name, tensor)| {
+            let stored = keras::stored_shape(&tensor.size());
+            (keras::resnet_name(&name).unwrap_or_else(|| panic!("{name} has a name in Keras")), stored)
+        })
+        .collect();
+    assert_eq!(own, expected);
 }
