@@ -1,6 +1,7 @@
 //! One lease: the compute thread, the heartbeats beside it, and the end that the coordinator hears of.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ pub(crate) struct Workplace {
     pub profile: Profile,
     pub store: Store,
     pub reader: Reader,
+    pub cache_dir: PathBuf,
     pub status: StatusHandle,
     pub checkpoint_interval: Duration,
     pub shutdown: CancellationToken,
@@ -108,6 +110,7 @@ fn new_task(
         profile: place.profile.clone(),
         store: place.store.clone(),
         reader: place.reader.clone(),
+        cache_dir: place.cache_dir.clone(),
         handle: tokio::runtime::Handle::current(),
         control: Arc::new(Remote {
             workers: place.workers.clone(),

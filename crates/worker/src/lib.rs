@@ -11,8 +11,10 @@
 
 mod control;
 mod error;
+pub mod images;
 mod lease;
 mod options;
+pub mod prefetch;
 mod process;
 mod report;
 mod task;

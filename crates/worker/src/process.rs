@@ -73,8 +73,8 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
     let shutdown = shutdown::token().map_err(|error| internal(&error))?;
     let store = Store::open(&options.store).map_err(from_store)?;
     let handle = tokio::runtime::Handle::current();
-    let reader =
-        Reader::new(store.clone(), &options.cache_dir(), options.cache_bytes, handle).map_err(from_store)?;
+    let cache_dir = options.cache_dir();
+    let reader = Reader::new(store.clone(), &cache_dir, options.cache_bytes, handle);
     let channel = connect::lazy(&options.coordinator)?;
 
     let status = StatusHandle::default();
@@ -97,6 +97,7 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
         profile,
         store,
         reader,
+        cache_dir,
         status,
         checkpoint_interval: options.checkpoint_interval(),
         shutdown: shutdown.clone(),

@@ -1,7 +1,7 @@
 //! All that an engine sees of the world.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ pub struct Task {
     pub(crate) profile: Profile,
     pub(crate) store: Store,
     pub(crate) reader: Reader,
+    pub(crate) cache_dir: PathBuf,
     pub(crate) handle: Handle,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) report: Arc<Report>,
@@ -78,7 +79,7 @@ impl Task {
 
     /// Folder for scratch files on the disk of the cache.
     pub fn cache_dir(&self) -> &Path {
-        self.reader.cache_dir()
+        &self.cache_dir
     }
 
     /// The runtime, for I/O from this thread.

@@ -85,18 +85,11 @@ impl TestTask {
 
     /// The task and the record of its commits. Call it outside the runtime's own threads' async code, and run
     /// the engine on a plain thread or in `spawn_blocking`.
-    ///
-    /// # Errors
-    /// The cache folder cannot be made.
-    pub fn build(
-        self,
-        cache_dir: &Path,
-        handle: Handle,
-    ) -> Result<(Task, Arc<Recorder>), counterstain_artifact::Error> {
+    pub fn build(self, cache_dir: &Path, handle: Handle) -> (Task, Arc<Recorder>) {
         let report = Arc::new(Report::default());
         let recorder =
             Arc::new(Recorder { stop_after: self.stop_after, report: report.clone(), ..Recorder::default() });
-        let reader = Reader::new(self.store.clone(), cache_dir, 1 << 30, handle.clone())?;
+        let reader = Reader::new(self.store.clone(), cache_dir, 1 << 30, handle.clone());
         let task = Task {
             job_id: "test".to_owned(),
             part: self.part.0,
@@ -112,12 +105,13 @@ impl TestTask {
             },
             store: self.store,
             reader,
+            cache_dir: cache_dir.to_owned(),
             handle,
             control: recorder.clone(),
             report,
             checkpoint_interval: self.checkpoint_interval,
             last_checkpoint: Mutex::new(Instant::now()),
         };
-        Ok((task, recorder))
+        (task, recorder)
     }
 }
