@@ -7,14 +7,16 @@ use std::path::PathBuf;
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=src/ffi.rs");
+    println!("cargo:rerun-if-changed=src/optim/ffi.rs");
     println!("cargo:rerun-if-changed=shim");
     let libtorch = env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
     let lib = libtorch.join("lib").canonicalize().unwrap_or_else(|error| {
         panic!("no libtorch at {}: {error}; run `cargo xtask setup`", libtorch.display())
     });
 
-    cxx_build::bridge("src/ffi.rs")
+    cxx_build::bridges(["src/ffi.rs", "src/optim/ffi.rs"])
         .file("shim/shim.cpp")
+        .file("shim/optim.cpp")
         .include("shim")
         .include(libtorch.join("include"))
         .std("c++20")

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod layout;
 pub mod memory;
 pub mod named;
+pub mod optim;
 pub mod scale;
 pub mod settings;
 
