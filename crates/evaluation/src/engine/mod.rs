@@ -17,5 +17,6 @@ pub mod points;
 pub mod probe;
 pub mod split;
 pub mod standardise;
+pub mod umap;
 
 pub use error::{Error, Result};

@@ -8,6 +8,8 @@
 
 pub mod clustering;
 pub mod confusion;
+pub mod image_quality;
+pub mod nuclei;
 pub mod probability;
 pub mod ranking;
 pub mod separation;

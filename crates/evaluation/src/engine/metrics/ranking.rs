@@ -97,34 +97,22 @@ impl RankedScores {
         Ok(area)
     }
 
-    /// The ROC curve without the points that lie on a straight line between their
-    /// neighbours (scikit-learn's `drop_intermediate`).
+    /// The ROC curve: one point for each distinct score, and (0, 0) before them.
     ///
     /// # Errors
     /// When one of the two classes has no sample.
     pub fn roc_curve(&self) -> Result<RocCurve> {
         let steps = self.steps(None)?;
         let (all_positives, all_negatives) = both_classes(&steps)?;
-        let mut points = Vec::with_capacity(steps.len());
         let (mut positives, mut negatives) = (0_u64, 0_u64);
+        let mut curve = RocCurve { false_positive_rate: vec![0.0], true_positive_rate: vec![0.0] };
         for (p, n) in steps {
             positives += p;
             negatives += n;
-            points.push((negatives, positives));
+            curve.false_positive_rate.push(negatives as f64 / all_negatives as f64);
+            curve.true_positive_rate.push(positives as f64 / all_positives as f64);
         }
-        let bends = |i: usize| {
-            i == 0
-                || i + 1 == points.len()
-                || points[i - 1].0 + points[i + 1].0 != 2 * points[i].0
-                || points[i - 1].1 + points[i + 1].1 != 2 * points[i].1
-        };
-        let kept: Vec<(u64, u64)> = std::iter::once((0, 0))
-            .chain((0..points.len()).filter(|&i| bends(i)).map(|i| points[i]))
-            .collect();
-        Ok(RocCurve {
-            false_positive_rate: kept.iter().map(|point| point.0 as f64 / all_negatives as f64).collect(),
-            true_positive_rate: kept.iter().map(|point| point.1 as f64 / all_positives as f64).collect(),
-        })
+        Ok(curve)
     }
 }
 
