@@ -1,1 +1,7 @@
+//! Synthesis: trains generators of privileged images, paints layers with them, and
+//! paints single tiles online.
+//!
+//! [`engine`] computes and knows no gRPC; [`service`] adapts it to leases and calls.
 
+pub mod engine;
+pub mod service;

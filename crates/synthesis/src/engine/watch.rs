@@ -1,0 +1,77 @@
+//! Notices the two ways in which adversarial training dies without a NaN.
+
+use super::pix2pix::Losses;
+
+/// Steps between two looks at the contrast of the painted images.
+pub const CONTRAST_EVERY: u64 = 25;
+/// Looks in a row without contrast before a warning.
+const FLAT_LOOKS: u32 = 4;
+/// Steps in a row with a perfect discriminator before a warning.
+const WON_STEPS: u32 = 200;
+/// Both discriminator terms together; an undecided one has 1.39 (vanilla) or 0.5 (least squares).
+const WON_LOSS: f64 = 0.02;
+/// Standard deviation over an image, on the scale of -1 to 1.
+const FLAT: f64 = 0.004;
+
+/// Counts suspicious steps; it warns once per kind until things get better.
+#[derive(Debug, Default)]
+pub struct Watch {
+    won: u32,
+    flat: u32,
+}
+
+impl Watch {
+    /// Looks at a step's losses. A warning when the discriminator has won for long.
+    pub fn losses(&mut self, step: u64, losses: &Losses) -> Option<String> {
+        if losses.real + losses.fake >= WON_LOSS {
+            self.won = 0;
+            return None;
+        }
+        self.won = self.won.saturating_add(1);
+        (self.won == WON_STEPS).then(|| {
+            format!(
+                "the discriminator has told real from painted without error for {WON_STEPS} steps (at step {step}): \
+                 the generator learns from the L1 term alone; fewer discriminator_filters or more pairs may help"
+            )
+        })
+    }
+
+    /// Looks at the contrast (mean standard deviation within an image) of painted and
+    /// real images. A warning when the painted ones have been flat for long.
+    pub fn contrast(&mut self, step: u64, painted: f64, real: f64) -> Option<String> {
+        if painted >= FLAT || real < 4.0 * FLAT {
+            self.flat = 0;
+            return None;
+        }
+        self.flat = self.flat.saturating_add(1);
+        (self.flat == FLAT_LOOKS).then(|| {
+            format!(
+                "the generator paints one flat colour (contrast {painted:.4}, the real images have {real:.4}; \
+                 at step {step}): check that the layer belongs to these tiles, or lower the learning rate"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_discriminator_that_has_won_is_reported_once() {
+        let mut watch = Watch::default();
+        let won = Losses { gan: 9.0, l1: 1.0, real: 0.001, fake: 0.001 };
+        let warnings = (0..1000).filter_map(|step| watch.losses(step, &won)).count();
+        assert_eq!(warnings, 1);
+        assert!(watch.losses(1000, &Losses { real: 0.7, ..won }).is_none());
+        assert_eq!((0..1000).filter_map(|step| watch.losses(step, &won)).count(), 1);
+    }
+
+    #[test]
+    fn flat_output_is_reported_unless_the_real_images_are_flat_too() {
+        let mut watch = Watch::default();
+        assert_eq!((0..50).filter_map(|look| watch.contrast(look, 0.0, 0.3)).count(), 1);
+        let mut watch = Watch::default();
+        assert_eq!((0..50).filter_map(|look| watch.contrast(look, 0.0, 0.001)).count(), 0);
+    }
+}
