@@ -1,0 +1,96 @@
+//! Brings tiles into the store as datasets.
+//!
+//! Invariants: the same tiles and options give the same digest, wherever they lie and however often they
+//! are imported; memory does not grow with the number of tiles' pixels; an import either registers a
+//! complete dataset or nothing.
+
+pub mod description;
+mod error;
+mod files;
+mod groups;
+pub mod key;
+mod plan;
+mod prepare;
+mod section;
+mod simulated;
+mod walk;
+mod write;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use counterstain_artifact::Store;
+use tokio::runtime::Handle;
+
+pub use description::{Change, FolderImport, Import, LayerSource, PairedImport, SimulatedImport};
+pub use error::ImportError;
+pub use section::read_section;
+pub use write::Imported;
+
+use plan::{Plan, plan_folder, plan_paired};
+use write::About;
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// `reading`, `storing`, `simulating`.
+    pub phase: &'static str,
+    /// Done of [`Self::total`].
+    pub done: u64,
+    /// All there is to do.
+    pub total: u64,
+    /// `files` or `tiles`.
+    pub unit: &'static str,
+    /// Unusable files so far.
+    pub bad: u64,
+}
+
+/// What an import needs from its caller.
+pub struct Context<'a> {
+    /// Folder for shards on their way; must exist.
+    pub spool: &'a Path,
+    /// Set it to stop the import.
+    pub interrupted: &'a AtomicBool,
+    /// Hears of progress, several times a second.
+    pub on_step: &'a (dyn Fn(Step) + Sync),
+}
+
+impl Context<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, step: Step) {
+        (self.on_step)(step);
+    }
+}
+
+/// Imports a dataset under `name`. Blocks: call it from a thread that may, outside of async code.
+///
+/// # Errors
+/// See [`ImportError`]; nothing is registered then.
+pub fn import(
+    name: &str,
+    import: &Import,
+    store: &Store,
+    handle: &Handle,
+    context: &Context<'_>,
+) -> Result<Imported, ImportError> {
+    if let Some((key, fault)) = import.faults().into_iter().next() {
+        return Err(ImportError::Invalid(format!("{key} {fault}")));
+    }
+    let source = import.recorded();
+    let (plan, change): (Plan, &Change) = match import {
+        Import::Simulated(simulated) => {
+            return simulated::import_simulated(simulated, name, source, store, handle, context);
+        }
+        Import::Folder(folder) => (plan_folder(folder)?, &folder.change),
+        Import::Paired(paired) => (plan_paired(paired)?, &paired.change),
+    };
+    let about =
+        About { name: name.to_owned(), microns_per_pixel: change.written_microns_per_pixel(), source };
+    files::import_files(plan, change, about, store, handle, context)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! The whole system on one machine: the coordinator and the three workers as child processes.
+//!
+//! Invariants: one system per data folder (a lock file); no child outlives the command that started it,
+//! however that ends; a child that dies is started again after a growing pause.
+
+pub mod binaries;
+pub mod child;
+pub mod lock;
+mod local;
+mod supervisor;
+
+pub use local::{LocalOptions, LocalSystem};
+pub use supervisor::Ended;
