@@ -1,0 +1,119 @@
+//! The index of artifacts: what the coordinator knows of what is in the store.
+
+use std::collections::HashSet;
+
+use counterstain_api::Digest;
+use counterstain_api::error::{ApiError, ErrorCode};
+use counterstain_api::proto::job::v1::JobKind;
+use counterstain_api::spec;
+use counterstain_artifact::{ArtifactKind, Manifest};
+
+use super::{Result, Scheduler, whole};
+use crate::machine::JobId;
+use crate::storage::{Artifact, Tag};
+
+/// The kind of job that makes artifacts of a kind as its output; none for imports and what lies on the way.
+pub(crate) fn maker(kind: ArtifactKind) -> Option<JobKind> {
+    match kind {
+        ArtifactKind::Generator => Some(JobKind::TrainGenerator),
+        ArtifactKind::Layer => Some(JobKind::GenerateLayer),
+        ArtifactKind::Encoder => Some(JobKind::TrainEncoder),
+        ArtifactKind::Representations => Some(JobKind::Embed),
+        ArtifactKind::Result => Some(JobKind::Evaluate),
+        ArtifactKind::Dataset | ArtifactKind::LayerPart | ArtifactKind::Checkpoint => None,
+    }
+}
+
+impl Scheduler {
+    /// Makes an artifact of the store known, with all that it was made from.
+    ///
+    /// # Errors
+    /// The store does not have it, it is damaged or of a newer schema, or the database fails.
+    pub async fn index(&self, digest: Digest, job: Option<JobId>) -> Result<Artifact> {
+        let manifest = self.store().manifest(&digest).await?;
+        self.index_manifest(digest, &manifest, job).await
+    }
+
+    /// As [`Scheduler::index`], for a manifest that was just read or written.
+    pub(super) async fn index_manifest(
+        &self,
+        digest: Digest,
+        manifest: &Manifest,
+        job: Option<JobId>,
+    ) -> Result<Artifact> {
+        let mut new = vec![self.record(digest, manifest, job)];
+        let mut seen = HashSet::from([digest]);
+        let mut open: Vec<Digest> = manifest.inputs.iter().map(|input| input.digest).collect();
+        while let Some(input) = open.pop() {
+            if !seen.insert(input) || self.storage().artifact(&input).await?.is_some() {
+                continue;
+            }
+            match self.store().manifest(&input).await {
+                Ok(manifest) => {
+                    open.extend(manifest.inputs.iter().map(|input| input.digest));
+                    new.push(self.record(input, &manifest, None));
+                }
+                // The artifact itself is sound; its lineage ends where the store does.
+                Err(error) if error.code() == ErrorCode::NotFound => {
+                    tracing::warn!(artifact = %digest, "an input is not in the store: {error}");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let this = self.clone();
+        whole(async move {
+            let mut change = this.change().await?;
+            // Inputs first, so that their order of age is that of the lineage.
+            for artifact in new.iter().rev() {
+                change.transaction.put_artifact(artifact).await?;
+            }
+            this.commit(change).await
+        })
+        .await?;
+        let known = self.storage().artifact(&digest).await?;
+        known.ok_or_else(|| ApiError::new(ErrorCode::Internal, "an artifact that was just indexed is gone"))
+    }
+
+    /// Points a tag to an artifact.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn set_tag(&self, tag: Tag) -> Result<()> {
+        let this = self.clone();
+        whole(async move {
+            let mut change = this.change().await?;
+            change.transaction.set_tag(&tag).await?;
+            this.commit(change).await
+        })
+        .await
+    }
+
+    /// Removes a tag; false when there was none.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn delete_tag(&self, tag: String) -> Result<bool> {
+        let this = self.clone();
+        whole(async move {
+            let mut change = this.change().await?;
+            let existed = change.transaction.delete_tag(&tag).await?;
+            this.commit(change).await?;
+            Ok(existed)
+        })
+        .await
+    }
+
+    fn record(&self, digest: Digest, manifest: &Manifest, job: Option<JobId>) -> Artifact {
+        Artifact {
+            digest,
+            kind: manifest.kind.as_str().to_owned(),
+            key: maker(manifest.kind).and_then(|kind| manifest.key(spec::kind_name(kind))),
+            manifest: String::from_utf8_lossy(&manifest.encode()).into_owned(),
+            inputs: manifest.inputs.iter().map(|input| input.digest).collect(),
+            job,
+            created_at: self.clock().now(),
+            tags: Vec::new(),
+            cursor: 0,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM latest_metrics WHERE job_id = ?1

@@ -1,0 +1,1 @@
+DELETE FROM metrics WHERE job_id = ?1

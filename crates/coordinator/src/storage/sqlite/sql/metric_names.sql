@@ -1,0 +1,1 @@
+SELECT name FROM latest_metrics WHERE job_id = ?1
