@@ -62,7 +62,8 @@ struct SlotState {
 
 impl Reader {
     /// A reader of `store` with a cache in `cache_dir` of at most `cache_bytes` (0: none), which any number of
-    /// processes may share. The folder is made when it is needed. `handle` is the runtime that carries the store's requests.
+    /// processes may share. The folder is made when it is needed. `handle` is the
+    /// multi-threaded runtime that carries the store's requests.
     pub fn new(store: Store, cache_dir: &Path, cache_bytes: u64, handle: Handle) -> Self {
         let cache = Cache::new(cache_dir, cache_bytes);
         let inner = Inner { store, cache, handle, slots: Mutex::default(), clock: AtomicU64::default() };

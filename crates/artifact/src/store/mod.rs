@@ -3,11 +3,13 @@
 //! Keys are `objects/sha256/ab/cdef…` and `manifests/sha256/ab/cdef…`. Each is written once, with
 //! put-if-absent; a write that finds its key taken verifies what is there and mends it if it is damaged.
 
+mod folder;
 mod probe;
 mod read;
 mod write;
 
 use std::fmt;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -64,6 +66,9 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_with(location: &str, settings: &[(String, String)]) -> Result<Self, Error> {
         let Opened { objects, prefix, folder } = location::open(location, settings)?;
+        if let Some(folder) = &folder {
+            folder::mark(folder)?;
+        }
         let location = match &folder {
             Some(folder) => folder.display().to_string(),
             None => location.to_owned(),
@@ -163,16 +168,30 @@ impl Store {
         let what = "the list of manifests";
         let list =
             || self.inner.objects.list(Some(&base)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
-        let paths = retry::run(&self.inner.retry, self.location(), what, list)
-            .await
-            .map_err(|failure| failure.into_error(what, self.location()))?;
+        let paths =
+            self.trying(what, list).await.map_err(|failure| failure.into_error(what, self.location()))?;
         let mut digests: Vec<Digest> = paths.iter().filter_map(digest_of_path).collect();
         digests.sort_unstable();
         Ok(digests)
     }
 
+    /// Runs `operation` until it succeeds, fails for good, or patience ends.
+    async fn trying<T, F, Running>(&self, what: &str, operation: F) -> Result<T, Failure>
+    where
+        F: Fn() -> Running,
+        Running: Future<Output = object_store::Result<T>>,
+    {
+        let attempt = || async {
+            if let Some(folder) = &self.inner.folder {
+                folder::check_presence(folder).await?;
+            }
+            operation().await
+        };
+        retry::run(&self.inner.retry, self.location(), what, attempt).await
+    }
+
     async fn size_at(&self, path: &Path, what: &str) -> Result<Option<u64>, Error> {
-        match retry::run(&self.inner.retry, self.location(), what, || self.inner.objects.head(path)).await {
+        match self.trying(what, || self.inner.objects.head(path)).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Failure::Absent(_)) => Ok(None),
             Err(failure) => Err(failure.into_error(what, self.location())),

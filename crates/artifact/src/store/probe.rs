@@ -6,7 +6,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
 
 use super::Store;
 use crate::Error;
-use crate::retry::{self, Failure};
+use crate::retry::Failure;
 
 /// Writers that race for one key.
 const RACERS: usize = 6;
@@ -71,9 +71,8 @@ impl Store {
 
     async fn expect_content(&self, key: &object_store::path::Path, expected: &Bytes) -> Result<(), Error> {
         let read = || async { self.inner.objects.get(key).await?.bytes().await };
-        let found = retry::run(&self.inner.retry, self.location(), "the start-up probe", read)
-            .await
-            .map_err(|failure| self.probe_failure(failure))?;
+        let found =
+            self.trying("the start-up probe", read).await.map_err(|failure| self.probe_failure(failure))?;
         if found == *expected {
             return Ok(());
         }

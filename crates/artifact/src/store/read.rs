@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Store, object_name};
 use crate::Error;
-use crate::retry::{self, Failure};
+use crate::retry::Failure;
 
 /// Large objects are read in ranges of this many bytes: a broken connection then costs one of them.
 const CHUNK: u64 = 16 << 20;
@@ -84,9 +84,8 @@ impl Store {
             let size = answer.meta.size;
             if size > CHUNK.min(largest) { Ok((size, None)) } else { Ok((size, Some(answer.bytes().await?))) }
         };
-        let (size, bytes) = retry::run(&self.inner.retry, self.location(), what, first)
-            .await
-            .map_err(|failure| failure.into_error(what, self.location()))?;
+        let (size, bytes) =
+            self.trying(what, first).await.map_err(|failure| failure.into_error(what, self.location()))?;
         let bytes = match bytes {
             Some(bytes) => bytes,
             None if size > largest => {
@@ -125,7 +124,7 @@ impl Store {
             return Ok(Bytes::new());
         }
         let read = || self.inner.objects.get_range(path, range.clone());
-        let failure = match retry::run(&self.inner.retry, self.location(), what, read).await {
+        let failure = match self.trying(what, read).await {
             Ok(bytes) if bytes.len() as u64 == range.end - range.start => return Ok(bytes),
             Ok(_) => None,
             Err(Failure::Other(error @ Error::Refused { .. })) => Some(error),
@@ -150,9 +149,8 @@ impl Store {
         mut each: impl FnMut(&Bytes) -> Result<(), Error> + Send,
     ) -> Result<(Digest, u64), Error> {
         let head = || self.inner.objects.head(path);
-        let meta = retry::run(&self.inner.retry, self.location(), what, head)
-            .await
-            .map_err(|failure| failure.into_error(what, self.location()))?;
+        let meta =
+            self.trying(what, head).await.map_err(|failure| failure.into_error(what, self.location()))?;
         let mut hasher = Sha256::new();
         let mut chunks = std::pin::pin!(self.chunks(path, what, meta.size));
         while let Some(chunk) = chunks.try_next().await? {

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::read::{Content, hash};
 use super::{ObjectRef, Store, object_name};
 use crate::Error;
-use crate::retry::{self, Failure};
+use crate::retry::Failure;
 
 /// Bytes of one part of an upload in parts.
 const PART: usize = 8 << 20;
@@ -109,7 +109,7 @@ impl Store {
     ) -> Result<(), Failure> {
         let put =
             || self.inner.objects.put_opts(path, PutPayload::from_bytes(bytes.clone()), mode.clone().into());
-        retry::run(&self.inner.retry, self.location(), what, put).await.map(|_| ())
+        self.trying(what, put).await.map(|_| ())
     }
 
     /// Uploads in parts; the whole upload is tried again when it fails.
@@ -135,9 +135,7 @@ impl Store {
             }
             outcome
         };
-        retry::run(&self.inner.retry, self.location(), what, attempt)
-            .await
-            .map_err(|failure| failure.into_error(what, self.location()))?
+        self.trying(what, attempt).await.map_err(|failure| failure.into_error(what, self.location()))?
     }
 }
 
