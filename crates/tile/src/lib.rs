@@ -10,6 +10,7 @@ pub mod augment;
 pub mod decode;
 pub mod encode;
 mod error;
+pub mod nuclei;
 pub mod palette;
 pub mod random;
 pub mod resample;
