@@ -1,0 +1,107 @@
+//! Whole runs on a small dataset in memory: every method, exact resumption, and data that do not fit.
+
+mod support;
+
+use std::time::Duration;
+
+use counterstain_api::error::ErrorCode;
+use counterstain_api::proto::spec::v1::Dtype;
+use counterstain_api::proto::training::v1::{
+    Augmentation, Encoder, Loss, Method, PrivilegedLayer, TrainEncoderSpec,
+};
+use counterstain_artifact::{ArtifactKind, EncoderBody};
+use support::World;
+
+fn spec(world: &World, method: Method, loss: Loss) -> TrainEncoderSpec {
+    let privileged = matches!(method, Method::Trident | Method::Siamese);
+    TrainEncoderSpec {
+        dataset: world.dataset.to_string(),
+        method: method.into(),
+        loss: loss.into(),
+        privileged: if privileged {
+            vec![PrivilegedLayer { artifact: String::new(), name: "types".to_owned() }]
+        } else {
+            Vec::new()
+        },
+        encoder: Some(Encoder::Resnet18.into()),
+        projector_width: Some(16),
+        projector_depth: Some(2),
+        epochs: Some(2),
+        batch_size: Some(4),
+        image_size: Some(32),
+        augmentation: Some(Augmentation::Light.into()),
+        dtype: Some(Dtype::F32.into()),
+        seed: Some(3),
+        ..TrainEncoderSpec::default()
+    }
+}
+
+#[test]
+fn every_method_gives_an_encoder_that_states_what_it_is() {
+    let world = World::new(9);
+    for (method, loss, privileged) in [
+        (Method::Trident, Loss::Vicreg, 1),
+        (Method::Siamese, Loss::Infonce, 1),
+        (Method::Unprivileged, Loss::Vicreg, 0),
+        (Method::Supervised, Loss::CrossEntropy, 0),
+    ] {
+        let run = world.run(spec(&world, method, loss));
+        let digest = run.outcome.unwrap_or_else(|error| panic!("{method:?}: {error}"));
+        let body: EncoderBody = world.manifest(&digest).body_of(ArtifactKind::Encoder).unwrap();
+        assert_eq!((body.architecture.as_str(), body.representation_width), ("resnet18", 512));
+        assert_eq!(body.privileged.len(), privileged);
+        let losses = run.recorder.metric("loss");
+        assert_eq!(losses.len(), 4, "two epochs of two batches; the ninth sample is left over");
+        assert!(losses.iter().all(|(_, value)| value.is_finite()));
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_off_and_resumed_gives_the_same_bits() {
+    let world = World::new(9);
+    let spec =
+        TrainEncoderSpec { dtype: Some(Dtype::Bf16.into()), ..spec(&world, Method::Trident, Loss::Vicreg) };
+    let straight = world.run(spec.clone()).outcome.unwrap();
+    let cut = world.run_with(spec.clone(), |task| {
+        task.checkpoint_interval = Duration::ZERO;
+        task.stop_after = Some(3);
+    });
+    assert!(cut.outcome.unwrap_err().is_stop());
+    let (checkpoint, step) = *cut.recorder.checkpoints().last().unwrap();
+    assert_eq!(step, 3);
+    let resumed = world.run_with(spec.clone(), |task| task.checkpoint = Some(checkpoint));
+    assert_eq!(resumed.outcome.unwrap(), straight);
+
+    let other = TrainEncoderSpec { seed: Some(4), ..spec };
+    let refused = world.run_with(other, |task| task.checkpoint = Some(checkpoint)).outcome.unwrap_err();
+    assert!(refused.message.contains("spec"), "{refused}");
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused_with_what_would() {
+    let world = World::new(9);
+    let fit = spec(&world, Method::Trident, Loss::Vicreg);
+    let refuse = |spec: TrainEncoderSpec, expected: &str| {
+        let error = world.run(spec).outcome.unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidArgument);
+        assert!(error.message.contains(expected), "{error}");
+    };
+    refuse(TrainEncoderSpec { batch_size: Some(64), ..fit.clone() }, "fewer than one batch");
+    refuse(TrainEncoderSpec { split: Some("holdout".to_owned()), ..fit.clone() }, "it has train");
+    let missing = PrivilegedLayer { artifact: String::new(), name: "ihc".to_owned() };
+    refuse(TrainEncoderSpec { privileged: vec![missing], ..fit }, "has no layer \"ihc\"");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_fails_the_run_at_its_step_and_keeps_the_checkpoint() {
+    let world = World::new(9);
+    let mut spec = spec(&world, Method::Unprivileged, Loss::Vicreg);
+    spec.learning_rate = Some(1e30);
+    spec.clip_norm = Some(0.0);
+    spec.warmup = Some(0.0);
+    let run = world.run_with(spec, |task| task.checkpoint_interval = Duration::ZERO);
+    let error = run.outcome.unwrap_err();
+    assert_eq!(error.code, ErrorCode::NonFinite);
+    assert!(error.message.contains("at step 2") && !error.retryable, "{error}");
+    assert_eq!(run.recorder.checkpoints().len(), 1);
+}
