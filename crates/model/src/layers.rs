@@ -122,10 +122,14 @@ impl BatchNormConfig {
     pub const TORCH: Self = Self { eps: 1e-5, momentum: 0.1, running_variance: RunningVariance::Unbiased };
     /// Those of Keras' ResNet-50, fused.
     pub const KERAS_RESNET: Self =
-        Self { eps: 1.001e-5, momentum: 0.01, running_variance: RunningVariance::Unbiased };
+        Self { eps: 1.001e-5, momentum: KERAS_MOMENTUM, running_variance: RunningVariance::Unbiased };
     /// Keras' defaults for a layer of its own (a projector's), fused.
-    pub const KERAS: Self = Self { eps: 1e-3, momentum: 0.01, running_variance: RunningVariance::Unbiased };
+    pub const KERAS: Self =
+        Self { eps: 1e-3, momentum: KERAS_MOMENTUM, running_variance: RunningVariance::Unbiased };
 }
+
+/// Keras states 0.99 and computes one minus that in f32, also for f64 variables.
+const KERAS_MOMENTUM: f64 = 0.01_f32 as f64;
 
 /// Batch norm over all dimensions but the second: `weight`, `bias`, `running_mean`
 /// and `running_var`, each [channels].
@@ -153,31 +157,36 @@ impl BatchNorm {
     /// otherwise normalises by those.
     pub fn forward_t(&self, values: &Tensor, train: bool) -> Tensor {
         let biased = train && self.config.running_variance == RunningVariance::Biased;
-        let before = biased.then(|| no_grad(|| self.running_var.copy()));
+        // libtorch's graph keeps the running variance that it is given. Where it is
+        // corrected afterwards, it gets a copy: two calls of one layer before one
+        // backward pass (two branches, one encoder) would fail otherwise.
+        let running_var =
+            if biased { no_grad(|| self.running_var.copy()) } else { self.running_var.shallow_clone() };
         let out = Tensor::batch_norm(
             values,
             Some(&self.weight),
             Some(&self.bias),
             Some(&self.running_mean),
-            Some(&self.running_var),
+            Some(&running_var),
             train,
             self.config.momentum,
             self.config.eps,
             true,
         );
-        if let Some(before) = before {
-            self.make_update_biased(&before, values);
+        if biased {
+            self.mix_in_biased(&running_var, values);
         }
         out
     }
 
-    /// libtorch has just mixed in the variance over n − 1; shrinks that share to n.
-    fn make_update_biased(&self, before: &Tensor, values: &Tensor) {
+    /// `unbiased` has the variance over n − 1 mixed in; takes over that share times
+    /// (n − 1) / n.
+    fn mix_in_biased(&self, unbiased: &Tensor, values: &Tensor) {
         no_grad(|| {
             let channels = self.running_var.size()[0];
             let count = values.numel() as f64 / channels as f64;
-            let kept = before * (1.0 - self.config.momentum);
-            let mixed_in = (&self.running_var - &kept) * ((count - 1.0) / count);
+            let kept = &self.running_var * (1.0 - self.config.momentum);
+            let mixed_in = (unbiased - &kept) * ((count - 1.0) / count);
             self.running_var.shallow_clone().copy_(&(kept + mixed_in));
         });
     }
