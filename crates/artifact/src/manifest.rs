@@ -52,6 +52,18 @@ impl ArtifactKind {
         Self::Checkpoint,
     ];
 
+    /// Name of the kind of job that makes such artifacts as its output, or none for imports and checkpoints.
+    pub fn job_kind(self) -> Option<&'static str> {
+        match self {
+            Self::Layer | Self::LayerPart => Some("generate_layer"),
+            Self::Generator => Some("train_generator"),
+            Self::Encoder => Some("train_encoder"),
+            Self::Representations => Some("embed"),
+            Self::Result => Some("evaluate"),
+            Self::Dataset | Self::Checkpoint => None,
+        }
+    }
+
     /// The name in manifests and calls.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -181,7 +193,7 @@ impl Manifest {
     }
 
     /// The artifact key that a job of this kind, spec and profile has (see `api::spec::artifact_key`);
-    /// none for imports. `job_kind` is the job's, such as `train_generator`: several kinds of job may make one kind of artifact.
+    /// none for imports. `job_kind` is the job's, usually [`ArtifactKind::job_kind`].
     pub fn key(&self, job_kind: &str) -> Option<String> {
         Some(spec::artifact_key(job_kind, self.spec.as_ref()?, self.profile.as_ref()?))
     }
