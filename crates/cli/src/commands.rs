@@ -5,6 +5,7 @@ mod doctor;
 mod export;
 mod import;
 mod jobs;
+mod pictures;
 mod pipeline;
 mod report;
 mod results;

@@ -29,7 +29,11 @@ pub fn report(error: &anyhow::Error, json: bool) -> u8 {
         let violations: Vec<serde_json::Value> = api
             .map(|api| {
                 let faults = api.violations.iter();
-                faults.map(|fault| serde_json::json!({ "field": fault.field, "description": fault.description })).collect()
+                faults
+                    .map(
+                        |fault| serde_json::json!({ "field": fault.field, "description": fault.description }),
+                    )
+                    .collect()
             })
             .unwrap_or_default();
         let message = api.map_or_else(|| format!("{error:#}"), |api| api.message.clone());

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use counterstain_api::proto::job::v1::{GetJobRequest, GetPipelineRequest, Job, WatchJobsRequest, WatchJobsResponse};
+use counterstain_api::proto::job::v1::{
+    GetJobRequest, GetPipelineRequest, Job, WatchJobsRequest, WatchJobsResponse,
+};
 use tokio::time::Instant;
 
 use crate::client::{Client, is_transient, patiently};

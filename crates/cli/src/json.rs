@@ -47,10 +47,12 @@ pub fn job(job: &Job) -> Value {
                     "output": part.output, "attempt": part.attempt })
         })
         .collect();
-    let failure = job.failure.as_ref().map(|failure| json!({ "code": failure.code, "message": failure.message }));
+    let failure =
+        job.failure.as_ref().map(|failure| json!({ "code": failure.code, "message": failure.message }));
     let mut metrics: Vec<_> = job.metrics.iter().collect();
     metrics.sort_by(|first, second| first.0.cmp(second.0));
-    let metrics: serde_json::Map<String, Value> = metrics.into_iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let metrics: serde_json::Map<String, Value> =
+        metrics.into_iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({
         "id": job.id,
         "pipeline_id": job.pipeline_id,

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `counterstain` command.
+
+fn main() -> std::process::ExitCode {
+    counterstain_cli::main()
+}

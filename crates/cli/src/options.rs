@@ -22,7 +22,13 @@ pub struct Options {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Folder of the local system: store/, coordinator.sqlite, cache/ and logs/.
-    #[arg(long, global = true, value_name = "DIR", env = "COUNTERSTAIN_DATA_DIR", default_value = ".counterstain")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "COUNTERSTAIN_DATA_DIR",
+        default_value = ".counterstain"
+    )]
     pub data: PathBuf,
     /// Address of the coordinator [default: the one that runs on the data folder, or http://127.0.0.1:7070].
     #[arg(long, global = true, value_name = "URL", env = "COUNTERSTAIN_COORDINATOR")]

@@ -41,7 +41,10 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Seconds between two protobuf times, if both are known.
-pub fn seconds_between(start: Option<prost_types::Timestamp>, end: Option<prost_types::Timestamp>) -> Option<f64> {
+pub fn seconds_between(
+    start: Option<prost_types::Timestamp>,
+    end: Option<prost_types::Timestamp>,
+) -> Option<f64> {
     let (start, end) = (start?, end?);
     Some((end.seconds - start.seconds) as f64 + f64::from(end.nanos - start.nanos) / 1e9)
 }

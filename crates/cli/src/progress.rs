@@ -33,9 +33,12 @@ impl ImportProgress {
                 "{prefix:.bold} {bar:32.cyan/dim} {pos}/{len} {msg} · {per_sec:.0} · {eta} left",
             )
             .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .with_key("per_sec", |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
-                let _ = write!(text, "{:.0}/s", state.per_sec());
-            });
+            .with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
+                    let _ = write!(text, "{:.0}/s", state.per_sec());
+                },
+            );
             Shape::Bar(ProgressBar::new(0).with_style(style).with_prefix(name.to_owned()))
         } else {
             Shape::Lines { json, last: Mutex::new(None) }

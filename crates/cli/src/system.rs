@@ -5,8 +5,8 @@
 
 pub mod binaries;
 pub mod child;
-pub mod lock;
 mod local;
+pub mod lock;
 mod supervisor;
 
 pub use local::{LocalOptions, LocalSystem};

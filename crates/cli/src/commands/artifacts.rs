@@ -4,7 +4,8 @@ use anyhow::Result;
 use counterstain_api::Digest;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::artifact::v1::{
-    Artifact, DeleteTagRequest, GetLineageRequest, ListArtifactsRequest, RegisterArtifactRequest, SetTagRequest,
+    Artifact, DeleteTagRequest, GetLineageRequest, ListArtifactsRequest, RegisterArtifactRequest,
+    SetTagRequest,
 };
 use counterstain_artifact::{ArtifactKind, Manifest, Store};
 use serde_json::{Value, json};
@@ -88,7 +89,7 @@ fn as_artifact(digest: &Digest, manifest: &Manifest) -> Result<Artifact> {
     Ok(Artifact {
         digest: digest.to_string(),
         kind: manifest.kind.to_string(),
-        key: manifest.key().unwrap_or_default(),
+        key: manifest.kind.job_kind().and_then(|kind| manifest.key(kind)).unwrap_or_default(),
         manifest: serde_json::to_string(manifest)?,
         tags: Vec::new(),
         job_id: String::new(),
@@ -103,11 +104,17 @@ pub fn summary(manifest: &str) -> String {
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     let names = |key: &str| {
         let items = body[key].as_array().cloned().unwrap_or_default();
-        items.iter().filter_map(|item| item.as_str().or(item["name"].as_str())).collect::<Vec<_>>().join(" + ")
+        items
+            .iter()
+            .filter_map(|item| item.as_str().or(item["name"].as_str()))
+            .collect::<Vec<_>>()
+            .join(" + ")
     };
     match manifest["kind"].as_str().unwrap_or_default() {
         "dataset" => format!("{}: {} samples, {}", text("name"), body["samples"], names("layers")),
-        "layer" => format!("layer {} of {}", text("name"), short(body["dataset"].as_str().unwrap_or_default())),
+        "layer" => {
+            format!("layer {} of {}", text("name"), short(body["dataset"].as_str().unwrap_or_default()))
+        }
         "layer-part" => format!("part {} of a layer", body["part"]),
         "generator" => format!("{} → {}", text("method"), body["layer"]["name"].as_str().unwrap_or_default()),
         "encoder" => {
@@ -224,12 +231,18 @@ async fn find_stored(store: &Store, name: &str) -> Result<Digest> {
     let found: Vec<&Digest> = all.iter().filter(|digest| digest.to_string().starts_with(&prefix)).collect();
     match found.as_slice() {
         [one] => Ok(**one),
-        [] => Err(ApiError::new(ErrorCode::NotFound, format!("there is no artifact {name} in {}", store.location()))
-            .help("tags are known to the coordinator only; list digests with `counterstain artifacts`")
-            .into()),
+        [] => Err(ApiError::new(
+            ErrorCode::NotFound,
+            format!("there is no artifact {name} in {}", store.location()),
+        )
+        .help("tags are known to the coordinator only; list digests with `counterstain artifacts`")
+        .into()),
         several => {
             let list: Vec<String> = several.iter().map(|digest| digest.short()).collect();
-            Err(fail(ErrorCode::InvalidArgument, format!("{name} is the beginning of several digests: {}", list.join(", "))))
+            Err(fail(
+                ErrorCode::InvalidArgument,
+                format!("{name} is the beginning of several digests: {}", list.join(", ")),
+            ))
         }
     }
 }

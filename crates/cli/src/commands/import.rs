@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::open_store;
 use crate::client::Client;
 use crate::failure::fail;
-use crate::import::{self, Change, FolderImport, Import, Imported, LayerSource, PairedImport, SimulatedImport};
+use crate::import::{
+    self, Change, FolderImport, Import, Imported, LayerSource, PairedImport, SimulatedImport,
+};
 use crate::options::{ChangeOptions, Common, ImportCommand};
 use crate::output::{duration, print_json};
 use crate::progress::ImportProgress;
@@ -39,7 +41,11 @@ async fn register_if_possible(common: &Common, imported: &Imported) {
     if let Ok(mut client) = Client::connect(common).await {
         let request = RegisterArtifactRequest { digest: imported.digest.to_string() };
         if let Err(status) = client.artifacts.register_artifact(request).await {
-            eprintln!("note: the coordinator at {} does not take the dataset: {}", client.url, status.message());
+            eprintln!(
+                "note: the coordinator at {} does not take the dataset: {}",
+                client.url,
+                status.message()
+            );
         }
     }
 }
@@ -86,9 +92,15 @@ pub async fn run_import(
 
 fn summary(imported: &Imported) -> String {
     let body = &imported.body;
-    let splits: Vec<String> = body.splits.iter().map(|(split, samples)| format!("{split} {samples}")).collect();
-    let classes = if body.classes.is_empty() { String::new() } else { format!(", {} classes", body.classes.len()) };
-    let skipped = if body.skipped.is_empty() { String::new() } else { format!(", {} files skipped", body.skipped.len()) };
+    let splits: Vec<String> =
+        body.splits.iter().map(|(split, samples)| format!("{split} {samples}")).collect();
+    let classes =
+        if body.classes.is_empty() { String::new() } else { format!(", {} classes", body.classes.len()) };
+    let skipped = if body.skipped.is_empty() {
+        String::new()
+    } else {
+        format!(", {} files skipped", body.skipped.len())
+    };
     format!("{} samples ({}){classes}{skipped}", body.samples, splits.join(", "))
 }
 
@@ -103,7 +115,10 @@ fn described(command: ImportCommand) -> Result<(String, Import)> {
             let name = dataset_name(&options.change, &options.primary);
             let (change, groups, split) = changes(options.change);
             let layers = options.layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
-            Ok((name, Import::Paired(PairedImport { primary: options.primary, layers, groups, split, change })))
+            Ok((
+                name,
+                Import::Paired(PairedImport { primary: options.primary, layers, groups, split, change }),
+            ))
         }
         ImportCommand::Simulated(options) => {
             let mut simulated = SimulatedImport {
@@ -163,7 +178,10 @@ mod tests {
     #[test]
     fn layers_are_read_with_their_kind() {
         let (name, source) = layer("types:label=a/b=c").unwrap();
-        assert_eq!((name.as_str(), source.path.to_str().unwrap(), source.kind), ("types", "a/b=c", LayerKind::Label));
+        assert_eq!(
+            (name.as_str(), source.path.to_str().unwrap(), source.kind),
+            ("types", "a/b=c", LayerKind::Label)
+        );
         assert_eq!(layer("ihc=x").unwrap().1.kind, LayerKind::Image);
         for text in ["types", "types:labels=x", "types="] {
             assert!(layer(text).unwrap_err().to_string().contains("NAME:label=DIR"));

@@ -66,9 +66,11 @@ pub fn job_table(jobs: &[Job]) -> String {
             let took = seconds_between(job.started_at, job.ended_at).map(duration).unwrap_or_default();
             let last = match job.state() {
                 JobState::Running => describe_progress(job),
-                JobState::Failed | JobState::Blocked => {
-                    job.failure.as_ref().map(|failure| failure.message.lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
-                }
+                JobState::Failed | JobState::Blocked => job
+                    .failure
+                    .as_ref()
+                    .map(|failure| failure.message.lines().next().unwrap_or_default().to_owned())
+                    .unwrap_or_default(),
                 _ if job.reused => format!("{} (reused)", short(&job.output)),
                 _ => short(&job.output).to_owned(),
             };
@@ -96,7 +98,10 @@ fn named_state(name: &str) -> Result<JobState> {
 fn named_kind(name: &str) -> Result<JobKind> {
     spec::kind_from_name(name).ok_or_else(|| {
         let kinds: Vec<&str> = spec::kinds().map(|(_, name)| name).collect();
-        fail(ErrorCode::InvalidArgument, format!("{name:?} is no kind of job; expected one of {}", kinds.join(", ")))
+        fail(
+            ErrorCode::InvalidArgument,
+            format!("{name:?} is no kind of job; expected one of {}", kinds.join(", ")),
+        )
     })
 }
 
@@ -135,7 +140,10 @@ fn describe(job: &Job) -> String {
         rows.push(("after", job.after.join(", ")));
     }
     if !job.output.is_empty() {
-        rows.push(("output", if job.reused { format!("{} (reused)", job.output) } else { job.output.clone() }));
+        rows.push((
+            "output",
+            if job.reused { format!("{} (reused)", job.output) } else { job.output.clone() },
+        ));
     }
     rows.push(("attempts failed", job.failed_attempts.to_string()));
     rows.push(("leases lost", job.lost_leases.to_string()));
@@ -198,14 +206,21 @@ async fn find_target(client: &Client, id: &str) -> Result<Target> {
 /// That job's failure with its code, and how to see its log.
 pub fn first_failure(jobs: &[Job]) -> Result<()> {
     let by_rank = |state: JobState| jobs.iter().find(|job| job.state() == state);
-    let found = by_rank(JobState::Failed).or_else(|| by_rank(JobState::Cancelled)).or_else(|| by_rank(JobState::Blocked));
+    let found = by_rank(JobState::Failed)
+        .or_else(|| by_rank(JobState::Cancelled))
+        .or_else(|| by_rank(JobState::Blocked));
     let Some(job) = found else { return Ok(()) };
     let (code, message) = match &job.failure {
-        Some(failure) => (ErrorCode::from_name(&failure.code).unwrap_or(ErrorCode::Internal), failure.message.clone()),
-        None if job.state() == JobState::Cancelled => (ErrorCode::Cancelled, "an operator cancelled it".to_owned()),
+        Some(failure) => {
+            (ErrorCode::from_name(&failure.code).unwrap_or(ErrorCode::Internal), failure.message.clone())
+        }
+        None if job.state() == JobState::Cancelled => {
+            (ErrorCode::Cancelled, "an operator cancelled it".to_owned())
+        }
         None => (ErrorCode::Internal, "no reason is known".to_owned()),
     };
-    let text = format!("job {} ({}) {}: {message}", job.name, spec::kind_name(job.kind()), state_name(job.state()));
+    let text =
+        format!("job {} ({}) {}: {message}", job.name, spec::kind_name(job.kind()), state_name(job.state()));
     Err(ApiError::new(code, text).help(format!("see its log with `counterstain logs {}`", job.id)).into())
 }
 
@@ -215,7 +230,8 @@ pub async fn logs(common: &Common, options: LogsOptions) -> Result<()> {
     let job_id = get(&client, &options.id).await?.id;
     let mut cursor = String::new();
     loop {
-        let request = StreamLogsRequest { job_id: job_id.clone(), follow: options.follow, cursor: cursor.clone() };
+        let request =
+            StreamLogsRequest { job_id: job_id.clone(), follow: options.follow, cursor: cursor.clone() };
         let streamed = async {
             let mut stream = client.jobs.clone().stream_logs(request).await?.into_inner();
             while let Some(message) = stream.message().await? {
@@ -314,9 +330,16 @@ pub async fn workers(common: &Common) -> Result<()> {
                 worker.id.clone(),
                 worker.name.clone(),
                 kinds.join(", "),
-                format!("{}, {} threads, libtorch {}", profile.device_class, profile.threads, profile.libtorch),
+                format!(
+                    "{}, {} threads, libtorch {}",
+                    profile.device_class, profile.threads, profile.libtorch
+                ),
                 time(worker.seen_at.as_ref()),
-                if worker.job_id.is_empty() { "idle".to_owned() } else { format!("{} part {}", worker.job_id, worker.part) },
+                if worker.job_id.is_empty() {
+                    "idle".to_owned()
+                } else {
+                    format!("{} part {}", worker.job_id, worker.part)
+                },
             ]
         })
         .collect();

@@ -55,7 +55,8 @@ pub fn prepare(choice: &PipelineChoice) -> Result<Prepared> {
         })
         .collect::<Result<Vec<_>>>()?;
     let invalid = |violations: Vec<Violation>| {
-        let count = if violations.len() == 1 { "a fault".to_owned() } else { format!("{} faults", violations.len()) };
+        let count =
+            if violations.len() == 1 { "a fault".to_owned() } else { format!("{} faults", violations.len()) };
         ApiError::invalid(format!("the pipeline {shown} has {count}"), violations)
             .help("docs/pipelines.md lists every key")
     };
@@ -82,7 +83,8 @@ fn cycle(jobs: &[JobRequest]) -> Option<Violation> {
         .iter()
         .map(|job| {
             let inputs = job.spec.as_ref().map(spec::inputs).unwrap_or_default();
-            let referenced = inputs.iter().filter_map(|input| input.value.strip_prefix('@').map(str::to_owned));
+            let referenced =
+                inputs.iter().filter_map(|input| input.value.strip_prefix('@').map(str::to_owned));
             (job.name.as_str(), referenced.chain(job.after.iter().cloned()).collect())
         })
         .collect();
@@ -95,7 +97,10 @@ fn cycle(jobs: &[JobRequest]) -> Option<Violation> {
         }
         if waiting.len() == before {
             let names: Vec<&str> = waiting.keys().copied().collect();
-            return Some(Violation::new("jobs", format!("wait for each other in a cycle: {}", names.join(", "))));
+            return Some(Violation::new(
+                "jobs",
+                format!("wait for each other in a cycle: {}", names.join(", ")),
+            ));
         }
     }
 }
@@ -105,7 +110,12 @@ impl Prepared {
     ///
     /// # Errors
     /// Those of an import.
-    pub async fn do_imports(&mut self, common: &Common, store: &Store, interrupted: &CancellationToken) -> Result<()> {
+    pub async fn do_imports(
+        &mut self,
+        common: &Common,
+        store: &Store,
+        interrupted: &CancellationToken,
+    ) -> Result<()> {
         let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
         for (name, import) in &self.imports {
             let imported = run_import(common, name, import, store, interrupted).await;
@@ -159,7 +169,9 @@ impl Prepared {
             async move { jobs.submit_pipeline(request).await }
         });
         let submitted = answer.await.map_err(refused)?;
-        let pipeline = submitted.pipeline.ok_or_else(|| fail(ErrorCode::Internal, "the coordinator's answer is empty"))?;
+        let pipeline = submitted
+            .pipeline
+            .ok_or_else(|| fail(ErrorCode::Internal, "the coordinator's answer is empty"))?;
         Ok((pipeline, submitted.existed))
     }
 }
@@ -173,7 +185,9 @@ pub async fn submit_command(common: &Common, options: SubmitOptions) -> Result<(
     let (pipeline, existed) = prepared.submit(&client).await?;
     if common.json {
         let jobs: Vec<Value> = pipeline.jobs.iter().map(to_json::job).collect();
-        print_json(&json!({ "pipeline": { "id": pipeline.id, "name": pipeline.name, "existed": existed, "jobs": jobs } }));
+        print_json(
+            &json!({ "pipeline": { "id": pipeline.id, "name": pipeline.name, "existed": existed, "jobs": jobs } }),
+        );
         return Ok(());
     }
     println!("pipeline {} {}", pipeline.id, if existed { "was submitted before" } else { "submitted" });

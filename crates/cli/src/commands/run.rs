@@ -94,7 +94,8 @@ async fn interruption(interrupted: &CancellationToken, stops_the_system: bool) -
             .help("the same command follows them again; `counterstain cancel JOB` ends one")
             .into();
     }
-    ApiError::new(ErrorCode::Cancelled, "interrupted; the same command goes on from the last checkpoints").into()
+    ApiError::new(ErrorCode::Cancelled, "interrupted; the same command goes on from the last checkpoints")
+        .into()
 }
 
 /// The same command again means: try what failed once more.
@@ -153,7 +154,8 @@ async fn hopeless(ends: &mut UnboundedReceiver<Ended>, note: impl Fn(&str)) -> a
         let Ended { name, how, restart_in, in_a_row, log } = ended;
         if in_a_row >= HOPELESS {
             let end = tail(&log, 10);
-            let text = format!("{name} {how} {in_a_row} times in a row; the end of {}:\n{end}", log.display());
+            let text =
+                format!("{name} {how} {in_a_row} times in a row; the end of {}:\n{end}", log.display());
             return fail(ErrorCode::Unavailable, text);
         }
         let pause = duration(restart_in.as_secs_f64());

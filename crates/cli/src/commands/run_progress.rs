@@ -108,7 +108,8 @@ fn show_bar(bar: &ProgressBar, job: &Job) {
 pub fn describe_progress(job: &Job) -> String {
     match job.state() {
         JobState::Succeeded => {
-            let took = seconds_between(job.started_at, job.ended_at).map(|seconds| format!(" in {}", duration(seconds)));
+            let took = seconds_between(job.started_at, job.ended_at)
+                .map(|seconds| format!(" in {}", duration(seconds)));
             let reused = if job.reused { " (known already)" } else { "" };
             format!("{}{}{reused}", short(&job.output), took.filter(|_| !job.reused).unwrap_or_default())
         }
@@ -116,10 +117,13 @@ pub fn describe_progress(job: &Job) -> String {
             job.failure.as_ref().map(|failure| failure.message.replace('\n', " ")).unwrap_or_default()
         }
         _ => {
-            let Some(progress) = job.progress.as_ref().filter(|progress| progress.total > 0 || progress.done > 0) else {
+            let Some(progress) =
+                job.progress.as_ref().filter(|progress| progress.total > 0 || progress.done > 0)
+            else {
                 return String::new();
             };
-            let mut parts = vec![format!("{} {}/{} {}", progress.phase, progress.done, progress.total, progress.unit)];
+            let mut parts =
+                vec![format!("{} {}/{} {}", progress.phase, progress.done, progress.total, progress.unit)];
             if let Some(rate) = progress.rate.filter(|rate| *rate > 0.0) {
                 parts.push(if rate >= 10.0 { format!("{rate:.0}/s") } else { format!("{rate:.2}/s") });
             }

@@ -30,7 +30,10 @@ pub async fn up(common: &Common, options: UpOptions) -> Result<()> {
     })
     .await?;
     if common.json {
-        println!("{}", json!({ "coordinator": system.running.coordinator, "store": system.running.store, "pid": system.running.pid }));
+        println!(
+            "{}",
+            json!({ "coordinator": system.running.coordinator, "store": system.running.store, "pid": system.running.pid })
+        );
     } else {
         println!("coordinator  {}", system.running.coordinator);
         println!("store        {}", system.running.store);

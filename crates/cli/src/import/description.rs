@@ -89,8 +89,13 @@ impl From<LayerSourceText> for LayerSource {
         match text {
             LayerSourceText::Table(LayerSourceTable { path, kind }) => Self { path, kind },
             LayerSourceText::Text(text) => {
-                let kinds = [("label:", LayerKind::Label), ("instance:", LayerKind::Instance), ("image:", LayerKind::Image)];
-                let found = kinds.into_iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, kind)));
+                let kinds = [
+                    ("label:", LayerKind::Label),
+                    ("instance:", LayerKind::Instance),
+                    ("image:", LayerKind::Image),
+                ];
+                let found =
+                    kinds.into_iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, kind)));
                 let (path, kind) = found.unwrap_or((&text, LayerKind::Image));
                 Self { path: path.into(), kind }
             }
@@ -161,7 +166,10 @@ impl Change {
         record.insert("bytes".into(), json!(bytes));
         if self.downsample > 1 {
             record.insert("downsample".into(), json!(self.downsample));
-            record.insert("downsample_rule".into(), json!("mean of squares; majority for label and instance maps"));
+            record.insert(
+                "downsample_rule".into(),
+                json!("mean of squares; majority for label and instance maps"),
+            );
         }
         if let Some(side) = self.tile {
             record.insert("tile".into(), json!(side));

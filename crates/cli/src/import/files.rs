@@ -38,8 +38,14 @@ pub fn import_files(
         .tempdir_in(context.spool)
         .map_err(|source| ImportError::read(context.spool, source))?;
     let layers = plan.layers.iter().map(|layer| (layer.name.clone(), layer.kind));
-    let mut writer =
-        DatasetWriter::new(store, handle, spool.path().to_owned(), layers, !change.skip_bad, change.written_microns_per_pixel());
+    let mut writer = DatasetWriter::new(
+        store,
+        handle,
+        spool.path().to_owned(),
+        layers,
+        !change.skip_bad,
+        change.written_microns_per_pixel(),
+    );
     let mut kept: BTreeMap<String, u64> =
         plan.samples.iter().filter_map(|sample| Some((class_of(sample)?, 0))).collect();
     let total = plan.samples.len() as u64;
@@ -72,7 +78,8 @@ pub fn import_files(
     if !bad.is_empty() && !change.skip_bad {
         return Err(ImportError::BadFiles(bad));
     }
-    let empty: Vec<String> = kept.into_iter().filter(|(_, samples)| *samples == 0).map(|(class, _)| class).collect();
+    let empty: Vec<String> =
+        kept.into_iter().filter(|(_, samples)| *samples == 0).map(|(class, _)| class).collect();
     if !empty.is_empty() {
         return Err(ImportError::EmptyClasses(empty));
     }
@@ -98,7 +105,11 @@ fn class_of(sample: &Planned) -> Option<String> {
 fn to_write(sample: &Planned, piece: Prepared) -> Sample {
     Sample {
         key: piece.key,
-        files: piece.files.into_iter().map(|file| (file.extension, file.bytes.into(), file.channels)).collect(),
+        files: piece
+            .files
+            .into_iter()
+            .map(|file| (file.extension, file.bytes.into(), file.channels))
+            .collect(),
         width: piece.width,
         height: piece.height,
         label: sample.label.clone(),

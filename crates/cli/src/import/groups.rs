@@ -23,11 +23,14 @@ impl Groups {
         let shown = csv_path.display();
         let mut reader = csv::Reader::from_path(csv_path)
             .map_err(|error| ImportError::Invalid(format!("cannot read the groups in {shown}: {error}")))?;
-        let headers =
-            reader.headers().map_err(|error| ImportError::Invalid(format!("cannot read the groups in {shown}: {error}")))?;
+        let headers = reader
+            .headers()
+            .map_err(|error| ImportError::Invalid(format!("cannot read the groups in {shown}: {error}")))?;
         let column = |name: &str| {
             headers.iter().position(|header| header.trim() == name).ok_or_else(|| {
-                ImportError::Invalid(format!("{shown} has no column {name:?}; its first line must be path,group"))
+                ImportError::Invalid(format!(
+                    "{shown} has no column {name:?}; its first line must be path,group"
+                ))
             })
         };
         let (path_column, group_column) = (column("path")?, column("group")?);
@@ -35,9 +38,12 @@ impl Groups {
         let mut by_path = HashMap::new();
         for (index, record) in reader.records().enumerate() {
             let line = index + 2;
-            let record = record.map_err(|error| ImportError::Invalid(format!("{shown}, line {line}: {error}")))?;
+            let record =
+                record.map_err(|error| ImportError::Invalid(format!("{shown}, line {line}: {error}")))?;
             let (Some(path), Some(group)) = (record.get(path_column), record.get(group_column)) else {
-                return Err(ImportError::Invalid(format!("{shown}, line {line}: fewer columns than the first line")));
+                return Err(ImportError::Invalid(format!(
+                    "{shown}, line {line}: fewer columns than the first line"
+                )));
             };
             if group.trim().is_empty() {
                 continue;
@@ -45,7 +51,9 @@ impl Groups {
             for base in [root, beside] {
                 let known = by_path.insert(absolute(&base.join(path)), group.trim().to_owned());
                 if known.is_some_and(|known| known != group.trim()) {
-                    return Err(ImportError::Invalid(format!("{shown}, line {line}: a second group for {path}")));
+                    return Err(ImportError::Invalid(format!(
+                        "{shown}, line {line}: a second group for {path}"
+                    )));
                 }
             }
         }

@@ -60,7 +60,8 @@ pub struct Plan {
 impl Plan {
     /// Sorts samples by key and moves those whose key is taken to the bad files.
     fn sort(&mut self) {
-        self.samples.sort_by(|first, second| first.key.cmp(&second.key).then_with(|| first.files.cmp(&second.files)));
+        self.samples
+            .sort_by(|first, second| first.key.cmp(&second.key).then_with(|| first.files.cmp(&second.files)));
         let mut unique: Vec<Planned> = Vec::with_capacity(self.samples.len());
         for sample in self.samples.drain(..) {
             match unique.last() {
@@ -131,7 +132,9 @@ fn first_component(relative: &str) -> Option<(&str, &str)> {
 /// Whether the outer level is the split: every image lies in a folder whose name means one.
 fn outer_level_is_split(images: &[String]) -> bool {
     !images.is_empty()
-        && images.iter().all(|image| first_component(image).is_some_and(|(outer, _)| split_of(outer).is_some()))
+        && images
+            .iter()
+            .all(|image| first_component(image).is_some_and(|(outer, _)| split_of(outer).is_some()))
 }
 
 #[cfg(test)]

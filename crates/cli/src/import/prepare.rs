@@ -43,7 +43,12 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Every file of the sample that cannot be used.
-pub fn prepare(plan: &Plan, sample: &Planned, change: &Change, limits: &Limits) -> Result<Vec<Prepared>, Vec<Skipped>> {
+pub fn prepare(
+    plan: &Plan,
+    sample: &Planned,
+    change: &Change,
+    limits: &Limits,
+) -> Result<Vec<Prepared>, Vec<Skipped>> {
     let mut loaded = Vec::with_capacity(sample.files.len());
     let mut bad = Vec::new();
     for (index, (file, layer)) in sample.files.iter().zip(&plan.layers).enumerate() {
@@ -64,11 +69,8 @@ pub fn prepare(plan: &Plan, sample: &Planned, change: &Change, limits: &Limits) 
     if !bad.is_empty() {
         return Err(bad);
     }
-    let changed = if change.keeps_bytes() {
-        keep(sample, loaded)
-    } else {
-        cut_and_reduce(sample, &loaded, change)
-    };
+    let changed =
+        if change.keeps_bytes() { keep(sample, loaded) } else { cut_and_reduce(sample, &loaded, change) };
     changed.map_err(|reason| vec![Skipped { path: sample.files[0].clone(), reason }])
 }
 
@@ -118,7 +120,8 @@ impl Loaded {
 
 /// The file name's own extension where it fits the content, else the content's usual one.
 fn extension_of(file: &str, bytes: &[u8]) -> Result<String, counterstain_tile::Error> {
-    let named = file.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    let named =
+        file.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
     let fitting: &[&str] = match Format::of(bytes)? {
         Format::Png => &["png"],
         Format::Jpeg => &["jpg", "jpeg"],
@@ -131,17 +134,29 @@ fn keep(sample: &Planned, loaded: Vec<(String, Loaded)>) -> Result<Vec<Prepared>
     let (width, height) = loaded[0].1.size();
     let files = loaded
         .into_iter()
-        .map(|(_, image)| PreparedFile { channels: image.channels(), extension: image.extension, bytes: image.bytes })
+        .map(|(_, image)| PreparedFile {
+            channels: image.channels(),
+            extension: image.extension,
+            bytes: image.bytes,
+        })
         .collect();
     Ok(vec![Prepared { key: sample.key.clone(), files, width, height, group: sample.group.clone() }])
 }
 
-fn cut_and_reduce(sample: &Planned, loaded: &[(String, Loaded)], change: &Change) -> Result<Vec<Prepared>, String> {
+fn cut_and_reduce(
+    sample: &Planned,
+    loaded: &[(String, Loaded)],
+    change: &Change,
+) -> Result<Vec<Prepared>, String> {
     let mut prepared: Vec<Prepared> = Vec::new();
     for (_, image) in loaded {
         let pieces = match &image.pixels {
-            Pixels::Image(tile) => encode_pieces(reduced(tile, change, downsample_area)?, change, encode_png)?,
-            Pixels::Labels(tile) => encode_pieces(reduced(tile, change, majority)?, change, encode_labels_png)?,
+            Pixels::Image(tile) => {
+                encode_pieces(reduced(tile, change, downsample_area)?, change, encode_png)?
+            }
+            Pixels::Labels(tile) => {
+                encode_pieces(reduced(tile, change, majority)?, change, encode_labels_png)?
+            }
         };
         for (index, piece) in pieces.into_iter().enumerate() {
             if prepared.len() <= index {

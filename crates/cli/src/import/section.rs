@@ -70,7 +70,8 @@ pub fn read_section(name: &str, section: &Value) -> Result<Import, Vec<Violation
 fn readable(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.contains("did not match any variant of untagged enum LayerSourceText") {
-        return "must hold, for each layer, \"DIR\", \"label:DIR\", \"instance:DIR\" or { path, kind }".to_owned();
+        return "must hold, for each layer, \"DIR\", \"label:DIR\", \"instance:DIR\" or { path, kind }"
+            .to_owned();
     }
     text
 }
@@ -87,9 +88,15 @@ mod tests {
         let faults = read_section("tiles", &section).unwrap_err();
         let texts: Vec<String> =
             faults.iter().map(|fault| format!("{} {}", fault.field, fault.description)).collect();
-        assert!(texts.iter().any(|text| text.contains("imports.tiles.pth is unknown") && text.contains("path")), "{texts:?}");
+        assert!(
+            texts.iter().any(|text| text.contains("imports.tiles.pth is unknown") && text.contains("path")),
+            "{texts:?}"
+        );
         assert!(texts.iter().any(|text| text.contains("imports.tiles.path is required")), "{texts:?}");
-        assert!(texts.iter().any(|text| text.contains("imports.tiles.downsample") && text.contains("string")), "{texts:?}");
+        assert!(
+            texts.iter().any(|text| text.contains("imports.tiles.downsample") && text.contains("string")),
+            "{texts:?}"
+        );
     }
 
     #[test]

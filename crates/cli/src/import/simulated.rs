@@ -44,7 +44,8 @@ pub fn import_simulated(
         let Some((known, kind)) = LAYERS.iter().find(|(known, _)| known == layer) else {
             let known: Vec<&str> = LAYERS.iter().map(|(known, _)| *known).collect();
             let hint = counterstain_api::spec::suggestion(layer, known.iter().copied());
-            let text = format!("the simulation has no layer {layer:?}; expected one of {}{hint}", known.join(", "));
+            let text =
+                format!("the simulation has no layer {layer:?}; expected one of {}{hint}", known.join(", "));
             return Err(ImportError::Invalid(text));
         };
         if layers.iter().any(|(other, _)| other == known) {
@@ -101,7 +102,10 @@ pub fn import_simulated(
 }
 
 /// Extension, bytes and channels of one image of a sample.
-fn encode(sample: &counterstain_simulate::Sample, layer: &str) -> Result<(String, bytes::Bytes, usize), ImportError> {
+fn encode(
+    sample: &counterstain_simulate::Sample,
+    layer: &str,
+) -> Result<(String, bytes::Bytes, usize), ImportError> {
     let encoded = match layer {
         "types" => encode_labels_png(&sample.types).map(|bytes| (bytes, 1)),
         "instances" => encode_labels_png(&sample.instances).map(|bytes| (bytes, 1)),

@@ -162,7 +162,9 @@ fn bad_files_can_be_skipped_and_are_recorded() {
     bench.write("tiles/train/benign/bad.png", b"not a picture");
     let imported = bench.import(&import).unwrap();
     assert_eq!(imported.body.samples, 12);
-    let [Skipped { path, reason }] = imported.body.skipped.as_slice() else { panic!("{:?}", imported.body.skipped) };
+    let [Skipped { path, reason }] = imported.body.skipped.as_slice() else {
+        panic!("{:?}", imported.body.skipped)
+    };
     assert_eq!(path, "train/benign/bad.png");
     assert!(!reason.is_empty());
 }
@@ -196,7 +198,8 @@ fn a_limit_takes_an_even_subset_of_each_split_and_label() {
     let import = changed(&bench.labelled(), Change { limit: Some(2), ..Change::default() });
     let imported = bench.import(&import).unwrap();
     assert_eq!(imported.body.samples, 8);
-    let keys: Vec<String> = bench.dataset(&imported).samples.iter().map(|sample| sample.key.clone()).collect();
+    let keys: Vec<String> =
+        bench.dataset(&imported).samples.iter().map(|sample| sample.key.clone()).collect();
     assert_eq!(keys[..2], ["test/benign/t%2E0", "test/benign/t%2E1"]);
     assert_eq!(imported.body.source["limit"], 2);
 }
@@ -275,12 +278,25 @@ fn pairs_that_do_not_match_are_all_listed() {
     bench.write("types/p1.png", &encode_labels_png(&labels(8)).unwrap());
     bench.write("types/p2.png", &picture(3));
     let ImportError::BadFiles(bad) = bench.import(&import).unwrap_err() else { panic!("another error") };
-    let listed: Vec<(&str, &str)> = bad.iter().map(|file| (file.path.as_str(), file.reason.as_str())).collect();
+    let listed: Vec<(&str, &str)> =
+        bad.iter().map(|file| (file.path.as_str(), file.reason.as_str())).collect();
     assert_eq!(listed.len(), 4, "{listed:?}");
-    assert!(listed.iter().any(|(path, reason)| *path == "alone.png" && reason.contains("layer types")), "{listed:?}");
-    assert!(listed.iter().any(|(path, reason)| *path == "types/orphan.png" && reason.contains("no primary")), "{listed:?}");
-    assert!(listed.iter().any(|(path, reason)| *path == "types/p1.png" && reason.contains("8x8 px")), "{listed:?}");
-    assert!(listed.iter().any(|(path, reason)| *path == "types/p2.png" && reason.contains("label map")), "{listed:?}");
+    assert!(
+        listed.iter().any(|(path, reason)| *path == "alone.png" && reason.contains("layer types")),
+        "{listed:?}"
+    );
+    assert!(
+        listed.iter().any(|(path, reason)| *path == "types/orphan.png" && reason.contains("no primary")),
+        "{listed:?}"
+    );
+    assert!(
+        listed.iter().any(|(path, reason)| *path == "types/p1.png" && reason.contains("8x8 px")),
+        "{listed:?}"
+    );
+    assert!(
+        listed.iter().any(|(path, reason)| *path == "types/p2.png" && reason.contains("label map")),
+        "{listed:?}"
+    );
     assert_eq!(bench.manifests(), 0);
 }
 
@@ -313,7 +329,8 @@ fn simulated_tissue_has_splits_groups_and_exact_layers() {
     assert_eq!(imported.digest, bench.import(&description).unwrap().digest);
     let types = decode_labels(&member(&bench, &imported, 0, "types"), &Limits::default()).unwrap();
     assert!(types.data.iter().any(|&label| label > 0));
-    let unknown = Import::Simulated(SimulatedImport { layers: vec!["typs".into()], ..SimulatedImport::default() });
+    let unknown =
+        Import::Simulated(SimulatedImport { layers: vec!["typs".into()], ..SimulatedImport::default() });
     assert!(bench.import(&unknown).unwrap_err().to_string().contains("types"));
 }
 
@@ -328,7 +345,10 @@ fn real_tiles_are_imported_with_their_bytes_and_label_maps_reduced_exactly() {
     let imported = bench.import(&pcam).unwrap();
     assert_eq!(imported.body.splits, [("train".to_owned(), 50), ("valid".to_owned(), 50)].into());
     let first = bench.dataset(&imported).samples[0].key.clone();
-    assert_eq!(member(&bench, &imported, 0, "he"), std::fs::read(data.join("pcam").join(first + ".jpg")).unwrap());
+    assert_eq!(
+        member(&bench, &imported, 0, "he"),
+        std::fs::read(data.join("pcam").join(first + ".jpg")).unwrap()
+    );
 
     let types = LayerSource { path: data.join("consep/Train/Type"), kind: LayerKind::Label };
     let consep = Import::Paired(PairedImport {

@@ -40,7 +40,9 @@ pub fn walk(root: &Path) -> Result<Found, ImportError> {
 fn visit(root: &Path, folder: &Path, depth: usize, found: &mut Found) -> Result<(), ImportError> {
     if depth > MAX_DEPTH {
         let folder = folder.display();
-        return Err(ImportError::Invalid(format!("{folder} is nested deeper than {MAX_DEPTH} folders: a loop of links?")));
+        return Err(ImportError::Invalid(format!(
+            "{folder} is nested deeper than {MAX_DEPTH} folders: a loop of links?"
+        )));
     }
     let entries = std::fs::read_dir(folder).map_err(|source| ImportError::read(folder, source))?;
     for entry in entries {

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use counterstain_artifact::shard::{FinishedShard, SampleEntry, SampleMeta, ShardLimits, ShardWriter, StoredShard};
+use counterstain_artifact::shard::{
+    FinishedShard, SampleEntry, SampleMeta, ShardLimits, ShardWriter, StoredShard,
+};
 use counterstain_artifact::{
     ArtifactKind, DatasetBody, Digest, LayerInfo, LayerKind, ManifestParts, NamedObject, Skipped, Store,
 };
@@ -164,7 +166,10 @@ impl DatasetWriter {
         let names = self.layers.iter().map(|layer| layer.name.clone());
         let entry = SampleEntry {
             key: sample.key,
-            files: names.zip(sample.files).map(|(name, (extension, bytes, _))| (name, extension, bytes)).collect(),
+            files: names
+                .zip(sample.files)
+                .map(|(name, (extension, bytes, _))| (name, extension, bytes))
+                .collect(),
             meta: Some(SampleMeta {
                 group: sample.group,
                 label: sample.label.as_deref().map(str::to_owned),

@@ -88,7 +88,13 @@ impl LocalSystem {
     }
 }
 
-fn worker(name: &str, path: PathBuf, data: &Path, options: &LocalOptions, running: &RunningSystem) -> Program {
+fn worker(
+    name: &str,
+    path: PathBuf,
+    data: &Path,
+    options: &LocalOptions,
+    running: &RunningSystem,
+) -> Program {
     let short = name.trim_start_matches("counterstain-").to_owned();
     let mut pairs = vec![
         ("--coordinator", running.coordinator.clone()),
@@ -116,7 +122,8 @@ fn free_address(wanted: Option<SocketAddr>) -> Result<SocketAddr> {
             std::io::ErrorKind::AddrInUse => ErrorCode::Conflict,
             _ => ErrorCode::InvalidArgument,
         };
-        let what = if code == ErrorCode::Conflict { "is already in use".to_owned() } else { error.to_string() };
+        let what =
+            if code == ErrorCode::Conflict { "is already in use".to_owned() } else { error.to_string() };
         ApiError::new(code, format!("cannot listen on {address}: the port {what}"))
             .help("stop the program that uses it, or choose another with --listen 127.0.0.1:PORT")
     })?;

@@ -75,7 +75,8 @@ impl Supervisor {
     /// When the thread cannot be started.
     pub fn new(on_end: impl Fn(Ended) + Send + 'static) -> Result<Self> {
         let (orders, inbox) = channel();
-        let thread = std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || run(&inbox, &on_end))?;
+        let thread =
+            std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || run(&inbox, &on_end))?;
         Ok(Self { orders, thread: Some(thread) })
     }
 
@@ -85,7 +86,9 @@ impl Supervisor {
     /// When it cannot be started at all.
     pub fn start(&self, program: Program) -> Result<()> {
         let (answer, result) = channel();
-        self.orders.send(Order::Start(program, answer)).map_err(|_| anyhow::anyhow!("the supervisor has ended"))?;
+        self.orders
+            .send(Order::Start(program, answer))
+            .map_err(|_| anyhow::anyhow!("the supervisor has ended"))?;
         result.recv().map_err(|_| anyhow::anyhow!("the supervisor has ended"))?
     }
 

@@ -28,7 +28,11 @@ pub fn plan_folder(import: &FolderImport) -> Result<Plan, ImportError> {
     let default_split = import.split.as_deref().unwrap_or("train");
     let mut names = Names::default();
     let mut plan = Plan {
-        layers: vec![PlannedLayer { name: PRIMARY.into(), kind: LayerKind::Image, root: import.path.clone() }],
+        layers: vec![PlannedLayer {
+            name: PRIMARY.into(),
+            kind: LayerKind::Image,
+            root: import.path.clone(),
+        }],
         samples: Vec::with_capacity(found.images.len()),
         bad: Vec::new(),
         ignored: found.ignored,
@@ -47,7 +51,9 @@ pub fn plan_folder(import: &FolderImport) -> Result<Plan, ImportError> {
             group: groups.as_ref().and_then(|groups| groups.of(&import.path.join(image)).map(str::to_owned)),
         });
     }
-    if let Some(csv) = import.groups.as_ref().filter(|_| plan.samples.iter().all(|sample| sample.group.is_none())) {
+    if let Some(csv) =
+        import.groups.as_ref().filter(|_| plan.samples.iter().all(|sample| sample.group.is_none()))
+    {
         let csv = csv.display();
         return Err(ImportError::Invalid(format!("no path in {csv} names a file below {shown}")));
     }
@@ -70,9 +76,12 @@ fn reject_empty_classes(found: &Found, has_splits: bool) -> Result<(), ImportErr
         .filter(|folder| {
             let level = folder.split('/').count();
             // An empty split folder is as much a mistake as an empty class in it.
-            level == depth || (level < depth && !filled.iter().any(|path| path.starts_with(&format!("{folder}/"))))
+            level == depth
+                || (level < depth && !filled.iter().any(|path| path.starts_with(&format!("{folder}/"))))
         })
-        .filter(|folder| !filled.contains(*folder) && !filled.iter().any(|path| path.starts_with(&format!("{folder}/"))))
+        .filter(|folder| {
+            !filled.contains(*folder) && !filled.iter().any(|path| path.starts_with(&format!("{folder}/")))
+        })
         .cloned()
         .collect();
     if empty.is_empty() { Ok(()) } else { Err(ImportError::EmptyClasses(empty)) }
@@ -82,7 +91,8 @@ fn reject_unlabelled_among_labelled(plan: &mut Plan) {
     if plan.samples.iter().all(|sample| sample.label.is_none()) {
         return;
     }
-    let (labelled, unlabelled): (Vec<_>, Vec<_>) = plan.samples.drain(..).partition(|sample| sample.label.is_some());
+    let (labelled, unlabelled): (Vec<_>, Vec<_>) =
+        plan.samples.drain(..).partition(|sample| sample.label.is_some());
     plan.samples = labelled;
     plan.bad.extend(unlabelled.into_iter().map(|sample| Skipped {
         path: sample.files[0].clone(),

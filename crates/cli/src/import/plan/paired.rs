@@ -17,7 +17,9 @@ use super::{Names, PRIMARY, Plan, Planned, PlannedLayer, first_component, outer_
 /// An unreadable folder or groups file, an invalid layer name, or no image at all.
 pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
     if import.layers.is_empty() {
-        return Err(ImportError::Invalid("a paired import needs at least one layer beside the primary images".into()));
+        return Err(ImportError::Invalid(
+            "a paired import needs at least one layer beside the primary images".into(),
+        ));
     }
     for name in import.layers.keys() {
         if name == PRIMARY || !counterstain_api::spec::is_name(name) {
@@ -33,7 +35,11 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
         return Err(ImportError::Invalid(format!("there is no PNG, JPEG or TIFF file below {shown}")));
     }
     let mut plan = Plan {
-        layers: vec![PlannedLayer { name: PRIMARY.into(), kind: LayerKind::Image, root: import.primary.clone() }],
+        layers: vec![PlannedLayer {
+            name: PRIMARY.into(),
+            kind: LayerKind::Image,
+            root: import.primary.clone(),
+        }],
         samples: Vec::new(),
         bad: Vec::new(),
         ignored: primaries.ignored,
@@ -58,7 +64,10 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
         }
         if !missing.is_empty() {
             let layers = missing.join(", ");
-            plan.bad.push(Skipped { path: image.clone(), reason: format!("no file with this stem in layer {layers}") });
+            plan.bad.push(Skipped {
+                path: image.clone(),
+                reason: format!("no file with this stem in layer {layers}"),
+            });
             continue;
         }
         let split = first_component(image).filter(|_| has_splits).and_then(|(outer, _)| split_of(outer));
@@ -67,7 +76,9 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
             files,
             label: None,
             split: Some(names.get(split.unwrap_or(default_split))),
-            group: groups.as_ref().and_then(|groups| groups.of(&import.primary.join(image)).map(str::to_owned)),
+            group: groups
+                .as_ref()
+                .and_then(|groups| groups.of(&import.primary.join(image)).map(str::to_owned)),
         });
     }
     for layer in partners {

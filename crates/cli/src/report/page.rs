@@ -1,0 +1,274 @@
+//! The page: sections in reading order.
+
+use counterstain_api::result::Row;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::chart::{Line, legend, lines};
+use super::gallery::gallery;
+use super::style::STYLE;
+use super::words::{floor_of, metric_label};
+use super::{JobReport, ReportData, figures, tables};
+use crate::output::duration;
+
+/// The whole page as HTML text.
+pub fn render(data: &ReportData) -> String {
+    let document = &data.document;
+    let tasks = tasks(&document.rows);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content="Counterstain";
+                title { (document.pipeline) " – Counterstain report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (header(data, &tasks))
+                    (results(data, &tasks))
+                    (galleries(data))
+                    (confusions(data))
+                    (training(data))
+                    (provenance(data))
+                    footer {
+                        p {
+                            "Rendered by Counterstain " (env!("CARGO_PKG_VERSION")) ". The figures are those of result.json, which holds "
+                            "no times; times and curves are the coordinator's. For research; not for diagnosis."
+                        }
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// Tasks in document order.
+fn tasks(rows: &[Row]) -> Vec<String> {
+    let mut tasks: Vec<String> = Vec::new();
+    for row in rows {
+        if !tasks.contains(&row.task) {
+            tasks.push(row.task.clone());
+        }
+    }
+    tasks
+}
+
+fn header(data: &ReportData, tasks: &[String]) -> Markup {
+    let rows: Vec<&Row> = data.document.rows.iter().collect();
+    let subjects = tables::subjects(&rows);
+    let encoders = subjects.iter().filter(|row| floor_of(&row.method).is_none()).count();
+    let samples = rows.iter().map(|row| row.n).max().unwrap_or_default();
+    let seeds = seeds(&rows);
+    let spent: f64 = data.jobs.iter().filter(|job| !job.reused).filter_map(|job| job.seconds).sum();
+    let profiles: Vec<String> = data
+        .profiles
+        .iter()
+        .map(|profile| format!("{}, {} threads", profile.device_class, profile.threads))
+        .collect();
+    let mut profiles = profiles;
+    profiles.sort();
+    profiles.dedup();
+    html! {
+        header {
+            h1 { (data.document.pipeline) }
+            p class="lead" {
+                "What do representations of H&E tiles gain when their encoder learnt beside a second, privileged image that only exists "
+                "in training? Encoders trained with and without it, probed on the same held-out tiles, beside floors that any encoder must beat."
+            }
+            dl class="facts" {
+                (fact(if tasks.len() == 1 { "Task" } else { "Tasks" }, &tasks.join(", ")))
+                (fact("Encoders compared", &encoders.to_string()))
+                (fact("Test tiles", &samples.to_string()))
+                (fact(if seeds.contains(',') { "Seeds" } else { "Seed" }, &seeds))
+                (fact("Computing time", &duration(spent)))
+                (fact("Computed on", &profiles.join("; ")))
+            }
+            nav aria-label="Sections" {
+                ul {
+                    li { a href="#results" { "Results" } }
+                    @if !data.galleries.is_empty() { li { a href="#images" { "Images" } } }
+                    @if !data.document.confusions.is_empty() { li { a href="#confusions" { "Confusion matrices" } } }
+                    @if has_curves(data) { li { a href="#training" { "Training" } } }
+                    li { a href="#provenance" { "Provenance" } }
+                }
+            }
+        }
+    }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { @if value.is_empty() { "–" } @else { (value) } } } }
+}
+
+fn seeds(rows: &[&Row]) -> String {
+    let mut seeds: Vec<u64> =
+        rows.iter().filter(|row| floor_of(&row.method).is_none()).map(|row| row.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn results(data: &ReportData, tasks: &[String]) -> Markup {
+    let floors = tables::floors(&data.document.rows);
+    html! {
+        section id="results" {
+            h2 { "Results" }
+            @if data.document.rows.is_empty() {
+                p { "This pipeline has no evaluation, so there are no figures." }
+            } @else {
+                p {
+                    "Encoders are frozen; a probe or k-means is fitted on the train split and scored once on the test split. "
+                    @if !floors.is_empty() {
+                        "The floors, " (floors.join(" and ")) ", are no methods but what a method must clear: a figure near them is no finding. "
+                    }
+                    "A figure is underlined only where its interval lies clear above all others in its column. "
+                    "Intervals come from resampling the test tiles (patients or slides, where known): they say nothing about "
+                    "other seeds of the training."
+                }
+            }
+            @for task in tasks {
+                @let rows: Vec<&Row> = data.document.rows.iter().filter(|row| row.task == *task).collect();
+                @if tasks.len() > 1 { h3 { (task) } }
+                (tables::results(&rows))
+                (interval_panels(&rows))
+            }
+            @if !data.document.notes.is_empty() {
+                h3 { "How the figures were made" }
+                ul { @for note in &data.document.notes { li { (note) } } }
+            }
+        }
+    }
+}
+
+fn interval_panels(rows: &[&Row]) -> Markup {
+    let with_seed = tables::has_several_seeds(rows);
+    let subjects = tables::subjects(rows);
+    html! {
+        div class="grid" style="margin-top:2rem" {
+            @for metric in tables::metrics(rows) {
+                @let of_metric: Vec<&Row> = subjects
+                    .iter()
+                    .filter_map(|subject| {
+                        rows.iter().copied().find(|row| row.metric == metric && super::words::is_same_subject(row, subject))
+                    })
+                    .collect();
+                (figures::intervals(&metric, &of_metric, with_seed))
+            }
+        }
+        p class="soft" {
+            "Dots are encoders, open diamonds floors, bars 95 % intervals; the dashed line is the higher floor. Axes do not start at zero."
+        }
+    }
+}
+
+fn galleries(data: &ReportData) -> Markup {
+    html! {
+        @if !data.galleries.is_empty() {
+            section id="images" {
+                h2 { "Images" }
+                @for shown in &data.galleries { (gallery(shown)) }
+            }
+        }
+    }
+}
+
+fn confusions(data: &ReportData) -> Markup {
+    html! {
+        @if !data.document.confusions.is_empty() {
+            section id="confusions" {
+                h2 { "Confusion matrices" }
+                p { "Counts of test tiles, and each cell's share of its true class." }
+                div class="grid" { @for matrix in &data.document.confusions { (tables::confusion(matrix)) } }
+            }
+        }
+    }
+}
+
+fn has_curves(data: &ReportData) -> bool {
+    data.jobs.iter().any(|job| job.metrics.iter().any(|series| series.points.len() > 1))
+}
+
+fn training(data: &ReportData) -> Markup {
+    let kinds = [("train_generator", "Generators"), ("train_encoder", "Encoders")];
+    html! {
+        @if has_curves(data) {
+            section id="training" {
+                h2 { "Training" }
+                @for (kind, title) in kinds {
+                    @let jobs: Vec<&JobReport> = data.jobs.iter().filter(|job| job.kind == kind && !job.metrics.is_empty()).collect();
+                    @if !jobs.is_empty() { (curves(title, &jobs)) }
+                }
+                p class="soft" { "Long curves are drawn as means over equal runs of steps. Losses of different methods are not on one scale." }
+            }
+        }
+    }
+}
+
+fn curves(title: &str, jobs: &[&JobReport]) -> Markup {
+    let mut names: Vec<&str> = Vec::new();
+    for series in jobs.iter().flat_map(|job| &job.metrics) {
+        if series.points.len() > 1 && !names.contains(&series.name.as_str()) {
+            names.push(&series.name);
+        }
+    }
+    // What is minimised comes first.
+    names.sort_by_key(|name| {
+        (!matches!(*name, "loss" | "loss/total"), !name.contains("loss"), (*name).to_owned())
+    });
+    let labels: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
+    html! {
+        h3 { (title) }
+        (legend(&labels))
+        div class="grid3" style="margin-top:.9rem" {
+            @for name in names {
+                @let drawn: Vec<Line<'_>> = jobs
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(style, job)| {
+                        let series = job.metrics.iter().find(|series| series.name == name)?;
+                        Some(Line { label: &job.name, series, style })
+                    })
+                    .collect();
+                (lines(&curve_title(name), &drawn))
+            }
+        }
+    }
+}
+
+fn curve_title(name: &str) -> String {
+    if name.contains('/') { metric_label(name) } else { name.replace('_', " ") }
+}
+
+fn provenance(data: &ReportData) -> Markup {
+    html! {
+        section id="provenance" {
+            h2 { "Provenance" }
+            p {
+                "Every artifact is named by the SHA-256 of what it is and what it was made from: the same spec, data and compute "
+                "profile give the same name anywhere. " code { "counterstain show DIGEST" } " tells more."
+            }
+            h3 { "Lineage" }
+            (tables::lineage(&data.lineage))
+            h3 { "Jobs" }
+            (tables::jobs(&data.jobs))
+            @if !data.profiles.is_empty() {
+                h3 { "Compute profiles" }
+                ul {
+                    @for profile in &data.profiles {
+                        li { (profile.device_class) ", " (profile.threads) " threads, libtorch " (profile.libtorch) ", algorithm revision " (profile.revision) }
+                    }
+                }
+            }
+            h3 { "Specs" }
+            @for job in &data.jobs {
+                details {
+                    summary { (job.name) " (" (job.kind.replace('_', " ")) ")" }
+                    pre { (format!("{:#}", job.spec)) }
+                }
+            }
+        }
+    }
+}
