@@ -11,6 +11,8 @@ pub enum GanMode {
     Vanilla,
     /// Least squares (Mao et al. 2017).
     LeastSquares,
+    /// The critic's score (Arjovsky et al. 2017), without the gradient penalty.
+    Wasserstein,
 }
 
 impl GanMode {
@@ -27,6 +29,8 @@ impl GanMode {
                 Reduction::Mean,
             ),
             Self::LeastSquares => prediction.mse_loss(&target, Reduction::Mean),
+            Self::Wasserstein if is_real => -prediction.mean(None),
+            Self::Wasserstein => prediction.mean(None),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard};
 
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
+    // More threads than free cores wait for each other at every small layer.
+    counterstain_torch::set_threads(1);
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
