@@ -1,6 +1,8 @@
 //! What an encoder is worth: representations of a dataset, probes on them, and results
 //! with intervals and floors.
 //!
-//! [`engine`] is pure computation on tensors and knows no gRPC.
+//! - [`engine`] is pure computation and knows neither store nor gRPC;
+//! - [`service`] does jobs under leases and answers online calls.
 
 pub mod engine;
+pub mod service;

@@ -57,16 +57,46 @@ pub enum Naming {
     OneToOne,
 }
 
-/// Nearest centre of each point (the lowest of equally near ones) and the squared
-/// distance to it.
-fn nearest(points: &Tensor, centres: &Tensor) -> Result<(Vec<usize>, Vec<f64>)> {
-    // |x|² does not change which centre is nearest, so it is left out of the search.
-    let norms = centres.f_mul(centres)?.f_sum_dim_intlist(1_i64, false, Kind::Double)?;
-    let scores = norms.f_sub(&(points.f_matmul(&centres.f_transpose(0, 1)?)? * 2.0))?;
-    let labels = scores.f_argmin(1, false)?;
-    let offset = points.f_sub(&centres.f_index_select(0, &labels)?)?;
-    let distances = offset.f_mul(&offset)?.f_sum_dim_intlist(1_i64, false, Kind::Double)?;
-    Ok((indices_to_vec(&labels)?, rows_to_vec(&distances)?))
+/// Points and their squared lengths, which every distance needs.
+struct Measured<'a> {
+    points: &'a Tensor,
+    squares: Tensor,
+}
+
+impl<'a> Measured<'a> {
+    fn new(points: &'a Tensor) -> Result<Self> {
+        Ok(Self { points, squares: row_squares(points)? })
+    }
+
+    fn count(&self) -> usize {
+        self.points.size()[0] as usize
+    }
+
+    /// Squared distances to `centres` `[K, D]`, `[N, K]`, through inner products: one
+    /// pass over the points however many centres there are.
+    fn distances(&self, centres: &Tensor) -> Result<Tensor> {
+        let products = self.points.f_matmul(&centres.f_transpose(0, 1)?)?;
+        let sums = self.squares.f_unsqueeze(1)?.f_add(&row_squares(centres)?)?;
+        Ok(sums.f_sub(&(products * 2.0))?.f_clamp_min(0.0)?)
+    }
+
+    /// Nearest centre of each point (the lowest of equally near ones) and the squared
+    /// distance to it.
+    fn nearest(&self, centres: &Tensor) -> Result<(Vec<usize>, Vec<f64>)> {
+        let distances = self.distances(centres)?;
+        let labels = distances.f_argmin(1, true)?;
+        Ok((indices_to_vec(&labels)?, rows_to_vec(&distances.f_gather(1, &labels, false)?)?))
+    }
+
+    /// Summed squared distance of the points to their own centres, by subtraction.
+    fn inertia(&self, centres: &Tensor, labels: &[usize]) -> Result<f64> {
+        let offset = self.points.f_sub(&select(centres, labels)?)?;
+        Ok(f64::try_from(offset.f_square()?.f_sum(Kind::Double)?)?)
+    }
+}
+
+fn row_squares(points: &Tensor) -> Result<Tensor> {
+    Ok(points.f_square()?.f_sum_dim_intlist(1_i64, false, Kind::Double)?)
 }
 
 impl KMeans {
@@ -77,11 +107,12 @@ impl KMeans {
     pub fn fit(points: &Tensor, config: &KMeansConfig) -> Result<Self> {
         let points = points::as_f64("the representations", points)?;
         check(&points, config)?;
+        let measured = Measured::new(&points)?;
         let mut best: Option<Self> = None;
         for start in 0..config.starts.max(1) {
             let mut stream = Stream::new(config.seed, "k-means++", &[start]);
-            let centres = plus_plus(&points, config.clusters, &mut stream)?;
-            let candidate = lloyd(&points, centres, config)?;
+            let centres = plus_plus(&measured, config.clusters, &mut stream)?;
+            let candidate = lloyd(&measured, centres, config)?;
             if best.as_ref().is_none_or(|best| candidate.inertia < best.inertia) {
                 best = Some(candidate);
             }
@@ -99,7 +130,7 @@ impl KMeans {
         same_length("the start", config.clusters, start.len())?;
         labels_within(start, points.size()[0] as usize)?;
         let centres = select(&points, start)?;
-        lloyd(&points, centres, config)
+        lloyd(&Measured::new(&points)?, centres, config)
     }
 
     /// The cluster of each point of another split.
@@ -109,7 +140,7 @@ impl KMeans {
     pub fn assign(&self, points: &Tensor) -> Result<Vec<usize>> {
         let points = points::as_f64("the representations", points)?;
         same_length("a representation", self.centres.size()[1] as usize, points.size()[1] as usize)?;
-        Ok(nearest(&points, &self.centres)?.0)
+        Ok(Measured::new(&points)?.nearest(&self.centres)?.0)
     }
 
     /// The class that stands for each cluster, learnt from the labels of the points of
@@ -156,86 +187,78 @@ fn check(points: &Tensor, config: &KMeansConfig) -> Result<()> {
 
 /// Greedy k-means++: of `2 + ln k` candidates drawn by squared distance, each new
 /// centre is the one that lowers the total most.
-fn plus_plus(points: &Tensor, clusters: usize, stream: &mut Stream) -> Result<Tensor> {
-    let count = points.size()[0] as usize;
+fn plus_plus(measured: &Measured<'_>, clusters: usize, stream: &mut Stream) -> Result<Tensor> {
+    let count = measured.count();
     let candidates = 2 + (clusters as f64).ln() as usize;
-    let distances_to = |index: usize| -> Result<Vec<f64>> {
-        let offset = points.f_sub(&points.f_get(index as i64)?)?;
-        rows_to_vec(&offset.f_mul(&offset)?.f_sum_dim_intlist(1_i64, false, Kind::Double)?)
-    };
     let mut chosen = vec![stream.below(count as u64) as usize];
-    let mut closest = distances_to(chosen[0])?;
+    let mut closest = rows_to_vec(&measured.distances(&select(measured.points, &chosen)?)?)?;
     while chosen.len() < clusters {
         let total: f64 = closest.iter().sum();
-        let mut best: Option<(f64, usize, Vec<f64>)> = None;
-        for _ in 0..candidates {
-            let mut left = stream.next_f64() * total;
-            let drawn = closest
-                .iter()
-                .position(|distance| {
-                    left -= distance;
-                    left < 0.0
-                })
-                // All points coincide, or rounding ran past the end.
-                .unwrap_or(count - 1);
-            let own = distances_to(drawn)?;
-            let lowered: Vec<f64> = closest.iter().zip(own).map(|(old, new)| old.min(new)).collect();
-            let potential: f64 = lowered.iter().sum();
-            if best.as_ref().is_none_or(|best| potential < best.0) {
-                best = Some((potential, drawn, lowered));
-            }
-        }
-        if let Some((_, drawn, lowered)) = best {
-            chosen.push(drawn);
-            closest = lowered;
-        }
+        let drawn: Vec<usize> = (0..candidates).map(|_| draw(&closest, stream.next_f64() * total)).collect();
+        let distances = rows_to_vec(&measured.distances(&select(measured.points, &drawn)?)?)?;
+        let lowered = |candidate: usize| {
+            let own = distances.iter().skip(candidate).step_by(candidates);
+            closest.iter().zip(own).map(|(old, new)| old.min(*new)).collect::<Vec<f64>>()
+        };
+        let potential = |candidate: usize| lowered(candidate).iter().sum::<f64>();
+        let best = (0..candidates)
+            .map(|candidate| (candidate, potential(candidate)))
+            .reduce(|best, next| if next.1 < best.1 { next } else { best })
+            .map_or(0, |best| best.0);
+        let next = lowered(best);
+        chosen.push(drawn[best]);
+        closest = next;
     }
-    select(points, &chosen)
+    select(measured.points, &chosen)
 }
 
-fn lloyd(points: &Tensor, start: Tensor, config: &KMeansConfig) -> Result<KMeans> {
-    let (count, width) = (points.size()[0] as usize, points.size()[1] as usize);
-    let clusters = config.clusters;
-    let tolerance =
-        config.tolerance * f64::try_from(points.f_var_dim(0_i64, false, false)?.f_mean(Kind::Double)?)?;
+/// The position at which the running sum of the weights passes `threshold`.
+fn draw(weights: &[f64], mut threshold: f64) -> usize {
+    weights
+        .iter()
+        .position(|weight| {
+            threshold -= weight;
+            threshold < 0.0
+        })
+        // All points coincide, or rounding ran past the end.
+        .unwrap_or(weights.len() - 1)
+}
+
+fn lloyd(measured: &Measured<'_>, start: Tensor, config: &KMeansConfig) -> Result<KMeans> {
+    let (count, clusters) = (measured.count(), config.clusters);
+    let variance = measured.points.f_var_dim(0_i64, false, false)?.f_mean(Kind::Double)?;
+    let tolerance = config.tolerance * f64::try_from(variance)?;
     let mut centres = start;
     let mut before: Option<Vec<usize>> = None;
+    let mut repeated = false;
     let mut iterations = 0;
-    let mut strict = false;
     while iterations < config.iterations {
         iterations += 1;
-        let (labels, distances) = nearest(points, &centres)?;
+        let (labels, distances) = measured.nearest(&centres)?;
         let mut sizes = vec![0_usize; clusters];
         labels.iter().for_each(|&label| sizes[label] += 1);
         let mut owners = labels.clone();
         relocate_empty(&mut owners, &mut sizes, &distances);
         let mut membership = vec![0.0; clusters * count];
         owners.iter().enumerate().for_each(|(index, &owner)| membership[owner * count + index] = 1.0);
-        let sums = from_rows(&membership, clusters, count)?.f_matmul(points)?;
+        let sums = from_rows(&membership, clusters, count)?.f_matmul(measured.points)?;
         let divisors: Vec<f64> = sizes.iter().map(|&size| size.max(1) as f64).collect();
         let moved = sums.f_div(&from_rows(&divisors, clusters, 1)?)?;
-        let shift = moved.f_sub(&centres)?;
-        let shift = f64::try_from(shift.f_mul(&shift)?.f_sum(Kind::Double)?)?;
+        let shift = f64::try_from(moved.f_sub(&centres)?.f_square()?.f_sum(Kind::Double)?)?;
         centres = moved;
-        strict = before.as_ref() == Some(&labels);
+        repeated = before.as_ref() == Some(&labels);
         before = Some(labels);
-        if strict || shift <= tolerance {
+        if repeated || shift <= tolerance {
             break;
         }
     }
-    let (labels, distances) = match (strict, before) {
+    let labels = match before {
         // The assignment repeated itself, so the centres have not moved since.
-        (true, Some(labels)) => {
-            let indices: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
-            let offset = points.f_sub(&centres.f_index_select(0, &Tensor::from_slice(&indices))?)?;
-            let distances =
-                rows_to_vec(&offset.f_mul(&offset)?.f_sum_dim_intlist(1_i64, false, Kind::Double)?)?;
-            (labels, distances)
-        }
-        _ => nearest(points, &centres)?,
+        Some(labels) if repeated => labels,
+        _ => measured.nearest(&centres)?.0,
     };
-    debug_assert_eq!(centres.size(), [clusters as i64, width as i64]);
-    Ok(KMeans { centres, labels, inertia: distances.iter().sum(), iterations })
+    let inertia = measured.inertia(&centres, &labels)?;
+    Ok(KMeans { centres, labels, inertia, iterations })
 }
 
 /// Gives each empty cluster the point that is farthest from its own centre.

@@ -6,6 +6,7 @@
 
 pub mod assignment;
 pub mod bootstrap;
+pub mod encoder;
 pub mod error;
 pub mod kmeans;
 pub mod knn;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod pca;
 pub mod points;
 pub mod probe;
+pub mod scoring;
 pub mod split;
 pub mod standardise;
 pub mod umap;

@@ -50,11 +50,11 @@ pub struct ProbeConfig {
 }
 
 impl Default for ProbeConfig {
-    /// C from 1e-4 to 10 by powers of ten; a quarter of the train split validates.
+    /// C from 1e-5 to 10 by powers of ten; a fifth of the train split validates.
     fn default() -> Self {
         Self {
-            candidates: vec![1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0],
-            validation_fraction: 0.25,
+            candidates: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0],
+            validation_fraction: 0.2,
             fit: LogisticConfig::default(),
             seed: 0,
         }
@@ -227,7 +227,7 @@ mod tests {
         let right = predictions.classes.iter().zip(&truth).filter(|(a, b)| a == b).count();
         assert!(right > 85, "{right} of 100");
         assert!(probe.parts.by_group);
-        assert_eq!(probe.candidates.len(), 6);
+        assert_eq!(probe.candidates.len(), 7);
         let again = linear_probe(&train, &test, 2, &ProbeConfig::default()).unwrap();
         assert_eq!(again.0, probe);
         assert_eq!(again.1, predictions);
