@@ -15,6 +15,9 @@ pub enum Error {
     /// Weights do not belong to the network they are loaded into.
     #[error("the weights do not fit the network: {0}")]
     Mismatch(Box<Mismatch>),
+    /// A torch checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
     /// libtorch, or a safetensors file.
     #[error(transparent)]
     Torch(#[from] counterstain_torch::Error),

@@ -5,6 +5,7 @@
 //! weights can be exchanged with them. A network is zero when it is built:
 //! [`init`] fills it from a seed, [`weights`] from a file. Images are N×C×H×W.
 
+pub mod checkpoint;
 mod error;
 pub mod gradcam;
 pub mod hovernet;

@@ -3,6 +3,7 @@
 //! Loading is strict and all or nothing: a missing, surplus or misshaped tensor is
 //! reported by name, every one of them, and then nothing has been changed.
 
+use crate::checkpoint::{Checkpoint, Limits};
 use crate::error::Error;
 use counterstain_torch::NamedTensors;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +126,43 @@ pub fn load_under(store: &VarStore, prefix: &str, tensors: &NamedTensors) -> Res
         }
     }
     Ok(())
+}
+
+/// Names without the `module.` that `DataParallel` puts before them, if all have it.
+pub fn without_module_prefix(tensors: NamedTensors) -> NamedTensors {
+    const PREFIX: &str = "module.";
+    if !tensors.iter().all(|(name, _)| name.starts_with(PREFIX)) {
+        return tensors;
+    }
+    tensors.into_iter().map(|(name, tensor)| (name[PREFIX.len()..].to_owned(), tensor)).collect()
+}
+
+/// Leaves out the running statistics of norms without a weight. Instance norms of
+/// torch before 0.4 saved them, and nothing uses them (the authors of cycleGAN drop
+/// them, too).
+pub fn without_stray_norm_buffers(tensors: NamedTensors) -> NamedTensors {
+    let names: BTreeSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
+    let is_stray = |name: &str| {
+        let Some((owner, field)) = name.rsplit_once('.') else { return false };
+        let is_buffer = ["running_mean", "running_var", BATCH_COUNTER].contains(&field);
+        is_buffer && !names.contains(&format!("{owner}.weight"))
+    };
+    tensors.into_iter().filter(|(name, _)| !is_stray(name)).collect()
+}
+
+/// Reads a file of weights, told apart by its first bytes: a torch checkpoint (zip
+/// or legacy) or safetensors. Prefixes and stray buffers of published checkpoints
+/// are taken away.
+///
+/// # Errors
+/// When the file is none of these, or holds no weights.
+pub fn read(file: &[u8]) -> Result<NamedTensors, Error> {
+    let tensors = if file.starts_with(b"PK") || file.first() == Some(&0x80) && file.get(1) == Some(&2) {
+        Checkpoint::open(file, &Limits::default())?.find_state_dict()?
+    } else {
+        counterstain_torch::from_safetensors(file)?
+    };
+    Ok(without_stray_norm_buffers(without_module_prefix(tensors)))
 }
 
 fn compare(wanted: &NamedTensors, given: &BTreeMap<&str, &Tensor>) -> Mismatch {
