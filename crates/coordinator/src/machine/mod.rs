@@ -17,6 +17,8 @@ mod lease;
 mod operator;
 mod refusal;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

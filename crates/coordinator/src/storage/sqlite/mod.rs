@@ -8,6 +8,8 @@
 mod convert;
 mod reads;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use std::borrow::Cow;

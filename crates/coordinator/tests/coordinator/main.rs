@@ -1,0 +1,11 @@
+//! The coordinator through its gRPC face, with a fake worker in the test's hands.
+
+#![allow(clippy::unwrap_used)]
+
+mod artifacts;
+mod kill;
+mod leases;
+mod pipelines;
+mod reading;
+mod submission;
+mod support;
