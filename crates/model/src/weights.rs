@@ -202,54 +202,78 @@ fn strip<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::init::{Scheme, initialise};
-    use crate::resnet::{Depth, ResNet, Variant};
+    use crate::{Norm, PatchGan};
     use counterstain_torch::{from_safetensors, to_safetensors};
 
-    fn encoder(seed: u64) -> (VarStore, ResNet) {
+    fn judge(seed: u64) -> (VarStore, PatchGan) {
         let store = VarStore::new(Device::Cpu);
-        let network = ResNet::new(&(store.root() / "encoder"), Depth::R18, Variant::Torchvision);
-        initialise(&store, seed, Scheme::Torch);
+        let path = store.root() / "judge";
+        let network = PatchGan::new(&path, 3, 4, 2, Norm::Batch).expect("in range");
+        initialise(&store, seed, Scheme::Gan);
         (store, network)
+    }
+
+    fn named(name: &str) -> (String, Tensor) {
+        (name.to_owned(), Tensor::ones([2], (Kind::Float, Device::Cpu)))
+    }
+
+    fn names(tensors: &NamedTensors) -> Vec<&str> {
+        tensors.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     #[test]
     fn weights_go_through_a_file_into_another_network() {
-        let (from, first) = encoder(1);
-        let (into, second) = encoder(2);
-        let bytes = to_safetensors(&with_batch_counters(export_under(&from, "encoder")));
+        let (from, first) = judge(1);
+        let (into, second) = judge(2);
+        let bytes = to_safetensors(&with_batch_counters(export_under(&from, "judge")));
         let read = from_safetensors(&bytes.expect("storable")).expect("readable");
-        assert!(read.iter().any(|(name, _)| name == "layer1.0.bn1.num_batches_tracked"));
-        load_under(&into, "encoder", &read).expect("they fit");
+        assert!(names(&read).contains(&"model.3.num_batches_tracked"));
+        load_under(&into, "judge", &read).expect("they fit");
         let images = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));
         assert_eq!(first.forward_t(&images, false), second.forward_t(&images, false));
     }
 
     #[test]
     fn every_fault_is_named_and_nothing_is_changed() {
-        let (from, _) = encoder(1);
-        let (into, _) = encoder(2);
+        let (from, _) = judge(1);
+        let (into, _) = judge(2);
         let before = to_safetensors(&export(&into)).expect("storable");
-        let mut tensors = export_under(&from, "encoder");
-        tensors.retain(|(name, _)| name != "bn1.running_mean");
-        tensors.push(("fc.weight".into(), Tensor::ones([2, 512], (Kind::Float, Device::Cpu))));
+        let mut tensors = export_under(&from, "judge");
+        tensors.retain(|(name, _)| name != "model.3.running_mean");
+        tensors.push(named("fc.weight"));
         for (name, tensor) in &mut tensors {
-            if name == "conv1.weight" {
+            if name == "model.0.weight" {
                 *tensor = tensor.narrow(1, 0, 1);
             }
         }
-        let error = load_under(&into, "encoder", &tensors).expect_err("three faults").to_string();
-        assert!(error.contains("missing bn1.running_mean"), "{error}");
+        let error = load_under(&into, "judge", &tensors).expect_err("three faults").to_string();
+        assert!(error.contains("missing model.3.running_mean"), "{error}");
         assert!(error.contains("surplus fc.weight"), "{error}");
-        assert!(error.contains("conv1.weight has shape [64, 1, 7, 7] instead of [64, 3, 7, 7]"), "{error}");
+        assert!(error.contains("model.0.weight has shape [4, 1, 4, 4] instead of [4, 3, 4, 4]"), "{error}");
         assert_eq!(to_safetensors(&export(&into)).expect("storable"), before);
     }
 
     #[test]
     fn a_tensor_given_twice_is_refused() {
-        let (store, _) = encoder(1);
+        let (store, _) = judge(1);
         let mut tensors = export(&store);
         let copy = tensors[0].1.copy();
         tensors.push((tensors[0].0.clone(), copy));
         assert!(load(&store, &tensors).expect_err("twice").to_string().contains("given twice"));
+    }
+
+    #[test]
+    fn the_module_prefix_goes_only_when_all_names_have_it() {
+        let all = without_module_prefix(vec![named("module.a"), named("module.b.c")]);
+        assert_eq!(names(&all), ["a", "b.c"]);
+        let some = without_module_prefix(vec![named("module.a"), named("b")]);
+        assert_eq!(names(&some), ["module.a", "b"]);
+    }
+
+    #[test]
+    fn buffers_of_a_norm_without_weight_are_stray() {
+        let tensors = ["a.running_mean", "a.num_batches_tracked", "b.weight", "b.running_var"];
+        let kept = without_stray_norm_buffers(tensors.map(named).into());
+        assert_eq!(names(&kept), ["b.weight", "b.running_var"]);
     }
 }
