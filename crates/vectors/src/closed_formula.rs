@@ -24,23 +24,28 @@ pub fn fnv1a64(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The 24-bit words of the sequence of `name` under `set_constant`.
-fn words(set_constant: u64, name: &str) -> impl Iterator<Item = u32> {
+/// Calls `value` with the first `count` numbers in [0, 1) of the sequence of `name`
+/// under `set_constant`.
+///
+/// One plain loop with the mixing inline: networks have tens of millions of
+/// weights, and unoptimised builds run this too.
+#[inline]
+fn fill(set_constant: u64, name: &str, count: usize, value: impl Fn(f64) -> f32) -> Vec<f32> {
     const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut values = Vec::with_capacity(count);
     let mut state = fnv1a64(name) ^ set_constant;
-    std::iter::repeat_with(move || {
+    while values.len() < count {
         state = state.wrapping_add(GAMMA);
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        (z >> 40) as u32
-    })
+        values.push(value((z >> 40) as f64 / TWO_TO_24));
+    }
+    values
 }
 
-fn unit(word: u32) -> f64 {
-    f64::from(word) / f64::from(1u32 << 24)
-}
+const TWO_TO_24: f64 = 16_777_216.0;
 
 fn element_count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>().max(0) as usize
@@ -71,31 +76,26 @@ pub fn weight(set_constant: u64, layout: Layout, name: &str, shape: &[i64]) -> T
         Layout::Keras => shape.last(),
     };
     let fan = count as f64 / fan_axis.copied().unwrap_or(1).max(1) as f64;
-    let value: Box<dyn Fn(f64) -> f64> = match component {
-        "running_mean" | "moving_mean" => Box::new(|u| (u - 0.5) * 0.4),
-        "running_var" | "moving_variance" => Box::new(|u| 0.5 + u),
-        "bias" | "beta" => Box::new(|u| (u - 0.5) * 0.2),
-        _ if shape.len() <= 1 => Box::new(|u| 0.75 + 0.5 * u),
+    let values = match component {
+        "running_mean" | "moving_mean" => fill(set_constant, name, count, |u| ((u - 0.5) * 0.4) as f32),
+        "running_var" | "moving_variance" => fill(set_constant, name, count, |u| (0.5 + u) as f32),
+        "bias" | "beta" => fill(set_constant, name, count, |u| ((u - 0.5) * 0.2) as f32),
+        _ if shape.len() <= 1 => fill(set_constant, name, count, |u| (0.75 + 0.5 * u) as f32),
         _ => {
             let limit = (6.0 / fan).sqrt();
-            Box::new(move |u| (2.0 * u - 1.0) * limit)
+            fill(set_constant, name, count, |u| ((2.0 * u - 1.0) * limit) as f32)
         }
     };
-    let values: Vec<f32> =
-        words(set_constant, name).take(count).map(|word| value(unit(word)) as f32).collect();
     Tensor::from_slice(&values).view(shape)
 }
 
 /// `gold_input`: f32 numbers uniform in [`lo`, `hi`), floored where asked.
 #[must_use]
 pub fn input(set_constant: u64, name: &str, shape: &[i64], lo: f64, hi: f64, floor: bool) -> Tensor {
-    let values: Vec<f32> = words(set_constant, name)
-        .take(element_count(shape))
-        .map(|word| {
-            let value = lo + (hi - lo) * unit(word);
-            if floor { value.floor() as f32 } else { value as f32 }
-        })
-        .collect();
+    let values = fill(set_constant, name, element_count(shape), |u| {
+        let value = lo + (hi - lo) * u;
+        (if floor { value.floor() } else { value }) as f32
+    });
     Tensor::from_slice(&values).view(shape)
 }
 
@@ -109,10 +109,9 @@ mod tests {
     #[test]
     fn hash_and_first_words_are_the_documented_ones() {
         assert_eq!(fnv1a64("conv1.weight"), 0x69a2_9a2c_ee47_d254);
-        let open: Vec<u32> = words(OPEN, "conv1.weight").take(3).collect();
-        assert_eq!(open, [8_351_086, 13_711_550, 10_969_202]);
-        let held: Vec<u32> = words(HELD, "conv1.weight").take(3).collect();
-        assert_eq!(held, [13_894_681, 16_421_027, 3_332_390]);
+        let words = |set| fill(set, "conv1.weight", 3, |u| (u * TWO_TO_24) as f32);
+        assert_eq!(words(OPEN), [8_351_086.0, 13_711_550.0, 10_969_202.0]);
+        assert_eq!(words(HELD), [13_894_681.0, 16_421_027.0, 3_332_390.0]);
     }
 
     #[test]

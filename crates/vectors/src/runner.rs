@@ -1,7 +1,6 @@
 //! Runs the registered modules over a folder and collects the report.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::case::Case;
 use crate::description::CaseDescription;
@@ -139,12 +138,8 @@ fn run_case(
 
 /// A panic (tch panics on libtorch errors) fails the case, not the run.
 fn caught(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let message = payload
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "without a message".to_owned());
-        Err(anyhow::anyhow!("panicked: {message}"))
-    })
+    match counterstain_torch::guard(|| Ok::<_, counterstain_torch::Error>(run())) {
+        Ok(ended) => ended,
+        Err(panicked) => Err(panicked.into()),
+    }
 }
