@@ -83,12 +83,19 @@ fn open_s3(rest: &str, settings: &[(String, String)]) -> Result<Opened, String> 
             "would be reached without encryption at {endpoint}; use https, or set AWS_ALLOW_HTTP=true inside a closed network"
         ));
     }
+    // Without keys object_store would ask for the role of an Amazon machine, for a minute and in vain.
+    let key_sources =
+        ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY", "AWS_CONTAINER_CREDENTIALS", "AWS_SKIP_SIGNATURE"];
+    let has_keys = settings.iter().any(|(name, _)| key_sources.iter().any(|source| name.starts_with(source)));
+    if endpoint.is_some() && !has_keys {
+        return Err("needs credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned());
+    }
     let client = ClientOptions::new()
         .with_allow_http(allow_http)
         .with_connect_timeout(Duration::from_secs(5))
         .with_timeout(Duration::from_secs(60));
-    // Parts of a large upload can only be repeated by object_store itself, so it needs patience of its
-    // own; what it gives up, the loop in `retry` judges.
+    // The parts of a large upload can only be repeated by object_store itself. What it gives up, the loop in
+    // `retry` judges and tries again as a whole: so this patience is short.
     let retry = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -96,7 +103,7 @@ fn open_s3(rest: &str, settings: &[(String, String)]) -> Result<Opened, String> 
             base: 2.0,
         },
         max_retries: 1_000,
-        retry_timeout: Duration::from_secs(75),
+        retry_timeout: Duration::from_secs(15),
     };
     let objects = builder
         .with_bucket_name(bucket)

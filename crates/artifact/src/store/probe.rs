@@ -18,6 +18,7 @@ impl Store {
     /// # Errors
     /// `Unfit` for a store that ignores put-if-absent or loses bytes; those of the store otherwise.
     pub async fn probe(&self) -> Result<(), Error> {
+        self.probe_bucket().await?;
         let id = uuid::Uuid::now_v7();
         let keys = [format!("probe/{id}-turn"), format!("probe/{id}-race")].map(|key| self.path(&key));
         let outcome = async {
@@ -31,6 +32,25 @@ impl Store {
             }
         }
         outcome
+    }
+
+    /// Some servers answer a write to a missing bucket with "internal error", but all know it when asked for a list.
+    async fn probe_bucket(&self) -> Result<(), Error> {
+        let what = "the start-up probe";
+        let prefix = self.path("probe");
+        let missing = || self.unfit("the bucket does not exist; make it first, or correct --store");
+        match self.trying(what, || self.inner.objects.list_with_delimiter(Some(&prefix))).await {
+            Ok(_) | Err(Failure::Exists) => Ok(()),
+            Err(Failure::Absent(_)) => Err(missing()),
+            Err(Failure::Other(Error::Refused { source, .. }))
+                if source.to_string().contains("NoSuchBucket") =>
+            {
+                Err(missing())
+            }
+            // Who may not list may still read and write.
+            Err(Failure::Other(Error::Refused { .. })) => Ok(()),
+            Err(Failure::Other(error)) => Err(error),
+        }
     }
 
     async fn probe_in_turn(&self, key: &object_store::path::Path) -> Result<(), Error> {
@@ -81,9 +101,7 @@ impl Store {
 
     fn probe_failure(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Absent(_) => {
-                self.unfit("what was written to it is not there, or the bucket does not exist")
-            }
+            Failure::Absent(_) => self.unfit("what was written to it is not there"),
             failure => failure.into_error("the start-up probe", self.location()),
         }
     }

@@ -109,7 +109,10 @@ impl Store {
     ) -> Result<(), Failure> {
         let put =
             || self.inner.objects.put_opts(path, PutPayload::from_bytes(bytes.clone()), mode.clone().into());
-        self.trying(what, put).await.map(|_| ())
+        match self.trying(what, put).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.write_failure(what, failure)),
+        }
     }
 
     /// Uploads in parts; the whole upload is tried again when it fails.
@@ -135,7 +138,21 @@ impl Store {
             }
             outcome
         };
-        self.trying(what, attempt).await.map_err(|failure| failure.into_error(what, self.location()))?
+        self.trying(what, attempt)
+            .await
+            .map_err(|failure| self.write_failure(what, failure).into_error(what, self.location()))?
+    }
+
+    /// For writing, "not found" speaks of the place.
+    fn write_failure(&self, what: &str, failure: Failure) -> Failure {
+        match failure {
+            Failure::Absent(_) => Failure::Other(Error::Refused {
+                what: what.to_owned(),
+                location: self.location().to_owned(),
+                source: "the bucket does not exist".into(),
+            }),
+            failure => failure,
+        }
     }
 }
 

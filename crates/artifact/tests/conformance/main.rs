@@ -31,6 +31,7 @@ fn s3_store_conforms_and_survives_a_restart_of_the_server() {
         number += 1;
         server.store(&format!("suite/{number}"))
     });
+    server.a_missing_bucket_is_said();
     server.wrong_credentials_are_refused();
     server.survives_a_restart();
 }

@@ -88,6 +88,10 @@ impl Seaweed {
     }
 
     fn open(&self, prefix: &str, secret: &str) -> Store {
+        self.open_bucket("lab", prefix, secret)
+    }
+
+    fn open_bucket(&self, bucket: &str, prefix: &str, secret: &str) -> Store {
         let settings = [
             ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.ports[3])),
             ("AWS_ACCESS_KEY_ID", "lab".to_owned()),
@@ -95,7 +99,7 @@ impl Seaweed {
             ("AWS_REGION", "us-east-1".to_owned()),
         ];
         let settings: Vec<_> = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Store::open_with(&format!("s3://lab/{prefix}"), &settings).unwrap()
+        Store::open_with(&format!("s3://{bucket}/{prefix}"), &settings).unwrap()
     }
 
     /// Makes the bucket through the filer and waits until an object can be written.
@@ -123,6 +127,13 @@ impl Seaweed {
         let error = runtime.block_on(self.open("x", "wrong").put_object("x".into())).unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10), "it was tried again and again");
+    }
+
+    pub fn a_missing_bucket_is_said(&self) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let error = runtime.block_on(self.open_bucket("nobodys", "x", "secret").probe()).unwrap_err();
+        assert!(error.to_string().contains("s3://nobodys/x"), "{error}");
+        assert!(error.to_string().contains("the bucket does not exist"), "{error}");
     }
 
     /// Kills the server in the midst of work; the work waits and goes on.
