@@ -165,7 +165,8 @@ impl Augmentation {
         let position = [epoch, sample, view];
         let mut stream = Stream::new(seed, "augment", &position);
         let draws = self.draw(tile.width, tile.height, &mut stream);
-        let noise = draws.background.then(|| {
+        // Only a source with zeros can have zeros in its view.
+        let noise = (draws.background && tile.data.contains(&0)).then(|| {
             let mut stream = Stream::new(seed, "augment.background", &position);
             let count = out_size * out_size * tile.channels;
             let data = (0..count).map(|_| stream.uniform(0.0, self.background_maximum)).collect();

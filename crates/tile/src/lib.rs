@@ -17,6 +17,7 @@ pub mod resample;
 pub mod stain;
 pub mod statistics;
 mod tile;
+mod vectorised;
 
 pub use error::Error;
 pub use tile::Tile;

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::tile::Tile;
+use crate::vectorised::vectorised;
 
 fn check_factor<T>(tile: &Tile<T>, factor: usize) -> Result<(usize, usize), Error> {
     let (width, height) = (tile.width, tile.height);
@@ -190,12 +191,17 @@ pub fn crop_resize<T: Copy + Into<f32>>(
     let mut data = vec![0.0; width * height * tile.channels];
     let stride = width * tile.channels;
     let mut cache = LineCache::new(tile, &columns, scale, stride);
-    for (row, out) in rows.iter().zip(data.chunks_exact_mut(stride.max(1))) {
-        let (upper, lower) = cache.pair(row.lower, row.upper);
-        for ((value, &above), &below) in out.iter_mut().zip(upper).zip(lower) {
-            *value = above + (below - above) * row.weight;
-        }
-    }
+    vectorised(
+        #[inline(always)]
+        || {
+            for (row, out) in rows.iter().zip(data.chunks_exact_mut(stride.max(1))) {
+                let (upper, lower) = cache.pair(row.lower, row.upper);
+                for ((value, &above), &below) in out.iter_mut().zip(upper).zip(lower) {
+                    *value = above + (below - above) * row.weight;
+                }
+            }
+        },
+    );
     Tile::new(width, height, tile.channels, data)
 }
 
@@ -214,6 +220,7 @@ impl<'a, T: Copy + Into<f32>> LineCache<'a, T> {
     }
 
     /// The resized lines of source rows `first` and `second`.
+    #[inline(always)]
     fn pair(&mut self, first: usize, second: usize) -> (&[f32], &[f32]) {
         let first_slot = self.slot(first, None);
         let second_slot = if first == second { first_slot } else { self.slot(second, Some(first_slot)) };
@@ -221,6 +228,7 @@ impl<'a, T: Copy + Into<f32>> LineCache<'a, T> {
     }
 
     /// Where row `y` is held; computed into a slot other than `keep` when it is not.
+    #[inline(always)]
     fn slot(&mut self, y: usize, keep: Option<usize>) -> usize {
         if let Some(held) = self.lines.iter().position(|(row, _)| *row == y) {
             return held;
@@ -250,6 +258,7 @@ impl<'a, T: Copy + Into<f32>> LineCache<'a, T> {
     }
 }
 
+#[inline(always)]
 fn resize_line<T: Copy + Into<f32>, const CHANNELS: usize>(
     row: &[T],
     columns: &[Tap],

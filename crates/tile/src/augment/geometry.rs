@@ -1,6 +1,7 @@
 //! Mirroring and rotation.
 
 use crate::tile::Tile;
+use crate::vectorised::vectorised;
 
 /// Exchanges left and right.
 pub fn flip_left_right<T: Copy>(tile: &Tile<T>) -> Tile<T> {
@@ -37,14 +38,27 @@ pub fn rotate(tile: &Tile<f32>, angle: f32) -> Tile<f32> {
     let offset_x = (right - (cosine * right - sine * bottom)) / 2.0;
     let offset_y = (bottom - (sine * right + cosine * bottom)) / 2.0;
     let channels = tile.channels;
-    let mut out = data.chunks_exact_mut(channels);
-    for y in 0..tile.height {
-        for x in 0..tile.width {
-            let from_x = (cosine * x as f32 - sine * y as f32 + offset_x).round();
-            let from_y = (sine * x as f32 + cosine * y as f32 + offset_y).round();
-            let Some(pixel) = out.next() else { break };
-            if from_x >= 0.0 && from_x <= right && from_y >= 0.0 && from_y <= bottom {
-                pixel.copy_from_slice(tile.pixel(from_x as usize, from_y as usize));
+    // Places of the source pixels of one row; the number of pixels stands for none.
+    let mut places = vec![0_u32; tile.width];
+    for (y, row) in data.chunks_exact_mut(tile.width * channels).enumerate() {
+        vectorised(
+            #[inline(always)]
+            || {
+                let none = tile.pixels() as u32;
+                let width = tile.width as i32;
+                for (x, place) in places.iter_mut().enumerate() {
+                    let from_x = (cosine * x as f32 - sine * y as f32 + offset_x).round();
+                    let from_y = (sine * x as f32 + cosine * y as f32 + offset_y).round();
+                    let inside = (from_x >= 0.0) & (from_x <= right) & (from_y >= 0.0) & (from_y <= bottom);
+                    let found = (from_y as i32).wrapping_mul(width).wrapping_add(from_x as i32);
+                    *place = if inside { found as u32 } else { none };
+                }
+            },
+        );
+        for (pixel, &place) in row.chunks_exact_mut(channels).zip(&places) {
+            let start = place as usize * channels;
+            if let Some(source) = tile.data.get(start..start + channels) {
+                pixel.copy_from_slice(source);
             }
         }
     }

@@ -152,7 +152,7 @@ fn check(maps: &Maps, settings: &Settings) -> Result<(), Error> {
             return Err(Error::NotFinite { what });
         }
     }
-    if settings.sobel_size < 3 || settings.sobel_size % 2 == 0 {
+    if settings.sobel_size < 3 || settings.sobel_size.is_multiple_of(2) {
         return Err(Error::WrongSize {
             what: "a sobel operator (odd, at least 3)",
             value: settings.sobel_size,
