@@ -14,6 +14,7 @@
 mod components;
 mod contour;
 mod describe;
+mod flood;
 mod gradient;
 mod morphology;
 pub mod patching;
@@ -21,7 +22,7 @@ mod segment;
 pub mod targets;
 mod watershed;
 
-pub use components::{fill_holes, label_components, remove_small};
+pub use components::{fill_holes, label_components};
 pub use contour::outer_contour;
 pub use describe::{BoundingBox, Nucleus, NucleusKind, describe};
 pub use gradient::{SMOOTHING_TAPS, derivative_taps, smoothing_taps};

@@ -1,6 +1,6 @@
 //! What is known about each nucleus of an instance map.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::contour::outer_contour;
 use crate::error::Error;
@@ -45,12 +45,16 @@ pub struct Nucleus {
     pub kind: Option<NucleusKind>,
 }
 
-#[derive(Clone)]
+/// What one pass over the map collects about a nucleus.
 struct Gathered {
+    id: u32,
     bounding_box: BoundingBox,
     area: usize,
     sums: (u64, u64),
-    types: BTreeMap<u32, usize>,
+    /// Types with the number of their pixels.
+    types: Vec<(u32, usize)>,
+    /// Row, first column and column after the last of each stretch, row by row.
+    runs: Vec<(usize, usize, usize)>,
 }
 
 /// Describes the nuclei of an instance map in ascending order of their numbers.
@@ -76,14 +80,14 @@ pub fn describe(instances: &Tile<u32>, types: Option<&Tile<u32>>) -> Result<Vec<
         }
     }
     let mut nuclei = Vec::new();
-    for (id, gathered) in gather(instances, types) {
-        let contour = contour_of(instances, id, gathered.bounding_box);
+    for gathered in gather(instances, types) {
+        let contour = contour_of(instances, &gathered);
         if contour.len() < 3 {
             continue;
         }
         let area = gathered.area as f64;
         nuclei.push(Nucleus {
-            id,
+            id: gathered.id,
             area: gathered.area,
             bounding_box: gathered.bounding_box,
             centroid: (gathered.sums.0 as f64 / area, gathered.sums.1 as f64 / area),
@@ -94,9 +98,10 @@ pub fn describe(instances: &Tile<u32>, types: Option<&Tile<u32>>) -> Result<Vec<
     Ok(nuclei)
 }
 
-/// One pass over the map.
-fn gather(instances: &Tile<u32>, types: Option<&Tile<u32>>) -> BTreeMap<u32, Gathered> {
-    let mut gathered = BTreeMap::<u32, Gathered>::new();
+/// One pass over the map; in ascending order of the numbers.
+fn gather(instances: &Tile<u32>, types: Option<&Tile<u32>>) -> Vec<Gathered> {
+    let mut gathered: Vec<Gathered> = Vec::new();
+    let mut index_of = HashMap::<u32, usize>::new();
     for y in 0..instances.height {
         let mut x = 0;
         let row = instances.row(y);
@@ -108,33 +113,37 @@ fn gather(instances: &Tile<u32>, types: Option<&Tile<u32>>) -> BTreeMap<u32, Gat
             if id == 0 {
                 continue;
             }
-            let entry = gathered.entry(id).or_insert_with(|| Gathered {
-                bounding_box: BoundingBox { top: y, left: start, bottom: y + 1, right: end },
-                area: 0,
-                sums: (0, 0),
-                types: BTreeMap::new(),
+            let index = *index_of.entry(id).or_insert_with(|| {
+                let bounding_box = BoundingBox { top: y, left: start, bottom: y + 1, right: end };
+                let (types, runs) = (Vec::new(), Vec::new());
+                gathered.push(Gathered { id, bounding_box, area: 0, sums: (0, 0), types, runs });
+                gathered.len() - 1
             });
+            let entry = &mut gathered[index];
             entry.bounding_box.bottom = y + 1;
             entry.bounding_box.left = entry.bounding_box.left.min(start);
             entry.bounding_box.right = entry.bounding_box.right.max(end);
             entry.area += run.len();
             entry.sums.0 += (start as u64..end as u64).sum::<u64>();
             entry.sums.1 += y as u64 * run.len() as u64;
-            if let Some(types) = types {
-                for same in types.row(y)[start..end].chunk_by(|first, second| first == second) {
-                    *entry.types.entry(same[0]).or_default() += same.len();
+            entry.runs.push((y, start, end));
+            let Some(types) = types else { continue };
+            for same in types.row(y)[start..end].chunk_by(|first, second| first == second) {
+                match entry.types.iter_mut().find(|(kind, _)| *kind == same[0]) {
+                    Some((_, count)) => *count += same.len(),
+                    None => entry.types.push((same[0], same.len())),
                 }
             }
         }
     }
+    gathered.sort_unstable_by_key(|nucleus| nucleus.id);
     gathered
 }
 
 fn kind_of(gathered: &Gathered) -> NucleusKind {
-    let mut frequent: Vec<(u32, usize)> =
-        gathered.types.iter().map(|(&kind, &count)| (kind, count)).collect();
-    // Stable, so that of equally frequent types the smallest comes first.
-    frequent.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let mut frequent = gathered.types.clone();
+    // Of equally frequent types the smallest comes first.
+    frequent.sort_unstable_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
     let chosen = match frequent[..] {
         [(0, _), second, ..] => second,
         [first, ..] => first,
@@ -145,47 +154,44 @@ fn kind_of(gathered: &Gathered) -> NucleusKind {
 }
 
 /// The outline of the nucleus' last part row by row (of several, OpenCV lists it first).
-fn contour_of(instances: &Tile<u32>, id: u32, bounds: BoundingBox) -> Vec<(i32, i32)> {
+fn contour_of(instances: &Tile<u32>, nucleus: &Gathered) -> Vec<(i32, i32)> {
+    let bounds = nucleus.bounding_box;
     let (left, top) = (bounds.left as i32, bounds.top as i32);
     let (right, bottom) = (bounds.right as i32, bounds.bottom as i32);
     let is_set = |x: i32, y: i32| {
         (left..right).contains(&x)
             && (top..bottom).contains(&y)
-            && instances.data[y as usize * instances.width + x as usize] == id
+            && instances.data[y as usize * instances.width + x as usize] == nucleus.id
     };
-    let start = last_part_start(bounds, &is_set);
-    start.map_or_else(Vec::new, |start| outer_contour(start, is_set))
+    last_part_start(&nucleus.runs).map_or_else(Vec::new, |start| outer_contour(start, is_set))
 }
 
 /// The first pixel, row by row, of the 8-connected part that begins last.
-fn last_part_start(bounds: BoundingBox, is_set: &impl Fn(i32, i32) -> bool) -> Option<(i32, i32)> {
-    let (width, height) = (bounds.right - bounds.left, bounds.bottom - bounds.top);
-    let mut seen = vec![false; width * height];
-    let mut start = None;
-    let mut stack = Vec::new();
-    for y in bounds.top..bounds.bottom {
-        for x in bounds.left..bounds.right {
-            let place = (y - bounds.top) * width + (x - bounds.left);
-            if seen[place] || !is_set(x as i32, y as i32) {
-                continue;
+fn last_part_start(runs: &[(usize, usize, usize)]) -> Option<(i32, i32)> {
+    // Each run points to an earlier run of its part; the first one to itself.
+    let mut parents: Vec<usize> = (0..runs.len()).collect();
+    fn root(parents: &[usize], mut run: usize) -> usize {
+        while parents[run] != run {
+            run = parents[run];
+        }
+        run
+    }
+    let mut above = 0;
+    for (number, &(row, start, end)) in runs.iter().enumerate() {
+        while runs[above].0 + 1 < row {
+            above += 1;
+        }
+        for (other, &(other_row, other_start, other_end)) in runs.iter().enumerate().skip(above) {
+            if other_row >= row {
+                break;
             }
-            start = Some((x as i32, y as i32));
-            seen[place] = true;
-            stack.push((x as i32, y as i32));
-            while let Some((from_x, from_y)) = stack.pop() {
-                for (dx, dy) in [(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)] {
-                    let (x, y) = (from_x + dx, from_y + dy);
-                    if !is_set(x, y) {
-                        continue;
-                    }
-                    let place = (y as usize - bounds.top) * width + (x as usize - bounds.left);
-                    if !seen[place] {
-                        seen[place] = true;
-                        stack.push((x, y));
-                    }
-                }
+            // Diagonal neighbours touch.
+            if other_start <= end && other_end >= start {
+                let (first, second) = (root(&parents, number), root(&parents, other));
+                parents[first.max(second)] = first.min(second);
             }
         }
     }
-    start
+    let last = (0..runs.len()).rev().find(|&run| parents[run] == run)?;
+    Some((runs[last].1 as i32, runs[last].0 as i32))
 }

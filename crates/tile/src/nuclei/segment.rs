@@ -1,11 +1,16 @@
 //! Foreground and distance maps to instances.
 
-use super::components::{fill_holes, label_components, remove_small};
-use super::gradient::{Direction, SMOOTHING_TAPS, separable, sobel, unit_of_double, unit_of_single};
+use super::components::{fill_holes, label_large_components};
+use super::flood::flood_parts;
+use super::gradient::{
+    Direction, SMOOTHING_TAPS, double_scale, reflected, scaled_sobel, separable, sobel, unit_of_double,
+    unit_of_single,
+};
 use super::morphology::open_ellipse_5;
 use super::watershed::watershed;
 use crate::error::Error;
 use crate::tile::Tile;
+use crate::vectorised::vectorised;
 
 /// A network's maps for one image; each has one channel and the same size.
 #[derive(Debug, Clone, Copy)]
@@ -70,17 +75,66 @@ pub struct Stages {
 /// have more than one channel or hold a value that is not finite, and for a Sobel
 /// size that is even or below 3.
 pub fn segment(maps: &Maps, settings: &Settings) -> Result<Tile<u32>, Error> {
-    Ok(segment_with_stages(maps, settings)?.instances)
+    check(maps, settings)?;
+    let (width, height) = (maps.foreground.width, maps.foreground.height);
+    let probable: Vec<bool> =
+        maps.foreground.data.iter().map(|&probability| probability >= settings.foreground).collect();
+    let parts = label_large_components(&probable, width, settings.smallest);
+
+    let size = settings.sobel_size;
+    let (horizontal, range) = scaled_sobel(&maps.horizontal.data, width, height, size, Direction::Horizontal);
+    let (x_scale, x_shift) = double_scale(range);
+    let (vertical, range) = scaled_sobel(&maps.vertical.data, width, height, size, Direction::Vertical);
+    let (y_scale, y_shift) = double_scale(range);
+    // Edges matter inside the foreground only; 1 outside makes a flat landscape there.
+    let mut edge = vec![1.0_f32; parts.len()];
+    vectorised(
+        #[inline(always)]
+        || {
+            for (((edge, &x), &y), &part) in edge.iter_mut().zip(&horizontal).zip(&vertical).zip(&parts) {
+                let first = 1.0 - x.mul_add(x_scale, x_shift) as f32;
+                let second = 1.0 - y.mul_add(y_scale, y_shift) as f32;
+                let stronger = if first > second { first } else { second };
+                let stronger = if stronger < 0.0 { 0.0 } else { stronger };
+                *edge = if part > 0 { stronger } else { 1.0 };
+            }
+        },
+    );
+    let mut middles: Vec<bool> = edge
+        .iter()
+        .zip(&parts)
+        .map(|(&edge, &part)| (part > 0) & (f64::from(edge) < settings.edge))
+        .collect();
+    fill_holes(&mut middles, width);
+    let markers = label_large_components(&open_ellipse_5(&middles, width), width, settings.smallest);
+
+    // The landscape of `segment_with_stages` at one place, with the same sums.
+    let flat = |x: usize, y: usize| {
+        let place = y * width + x;
+        if parts[place] > 0 { 1.0 - f64::from(edge[place]) } else { 0.0 }
+    };
+    let smoothed =
+        |first: f64, middle: f64, last: f64| SMOOTHING_TAPS[1] * middle + SMOOTHING_TAPS[2] * (last + first);
+    let level_at = |place: usize| {
+        let (x, y) = (place % width, place / width);
+        let (left, right) = (reflected(x as isize - 1, width), reflected(x as isize + 1, width));
+        let line = |y: usize| smoothed(flat(left, y), flat(x, y), flat(right, y));
+        let (above, below) = (reflected(y as isize - 1, height), reflected(y as isize + 1, height));
+        -smoothed(line(above), line(y), line(below))
+    };
+    let data = flood_parts(&parts, &markers, width, level_at);
+    Ok(Tile { width, height, channels: 1, data })
 }
 
-/// As [`segment`], with all intermediate stages.
+/// As [`segment`], step by step as the original, with all intermediate stages.
+///
+/// The instances are the same; this keeps more in memory and takes several times as long.
 pub fn segment_with_stages(maps: &Maps, settings: &Settings) -> Result<Stages, Error> {
     check(maps, settings)?;
     let (width, height) = (maps.foreground.width, maps.foreground.height);
     let probable: Vec<bool> =
         maps.foreground.data.iter().map(|&probability| probability >= settings.foreground).collect();
-    let mut parts = label_components(&probable, width);
-    remove_small(&mut parts, settings.smallest);
+    let parts = label_large_components(&probable, width, settings.smallest);
     let foreground: Vec<bool> = parts.iter().map(|&part| part > 0).collect();
 
     let horizontal = unit_of_single(&maps.horizontal.data);
@@ -110,8 +164,7 @@ pub fn segment_with_stages(maps: &Maps, settings: &Settings) -> Result<Stages, E
     let mut middles: Vec<bool> =
         edge.iter().zip(&foreground).map(|(&edge, &inside)| inside && edge < settings.edge).collect();
     fill_holes(&mut middles, width);
-    let mut markers = label_components(&open_ellipse_5(&middles, width), width);
-    remove_small(&mut markers, settings.smallest);
+    let markers = label_large_components(&open_ellipse_5(&middles, width), width, settings.smallest);
     let data = watershed(&landscape, &markers, &foreground, width);
     Ok(Stages {
         foreground,
@@ -148,7 +201,12 @@ fn check(maps: &Maps, settings: &Settings) -> Result<(), Error> {
                 second_height: first.height,
             });
         }
-        if map.data.iter().any(|value| !value.is_finite()) {
+        // The largest magnitude as bits: those of infinities and NaN exceed all others.
+        let largest = vectorised(
+            #[inline(always)]
+            || map.data.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() << 1)),
+        );
+        if largest >= f32::INFINITY.to_bits() << 1 {
             return Err(Error::NotFinite { what });
         }
     }

@@ -42,6 +42,40 @@ fn touching_nuclei_are_separated_from_their_own_targets() {
     assert!(agreeing * 100 > found.data.len() * 98, "{agreeing} of {}", found.data.len());
 }
 
+/// Many overlapping discs with noise, so that parts hold several markers.
+#[test]
+fn the_fast_way_gives_the_instances_of_the_stages() {
+    let mut stream = crate::random::Stream::new(4, "crowded", &[]);
+    for (width, height) in [(150, 170), (300, 40), (23, 190)] {
+        let mut instances = Tile::filled(width, height, 1, 0_u32);
+        for number in 1..=(width * height / 150) as u32 {
+            let (x, y) = (stream.below(width as u64) as f32, stream.below(height as u64) as f32);
+            let radius = stream.uniform(4.0, 9.0);
+            for (place, pixel) in instances.data.iter_mut().enumerate() {
+                let (dx, dy) = ((place % width) as f32 - x, (place / width) as f32 - y);
+                if *pixel == 0 && dx * dx + dy * dy < radius * radius {
+                    *pixel = number;
+                }
+            }
+        }
+        let made = targets(&instances, width, height).unwrap();
+        let mut noisy = |map: Tile<f32>, amount: f32| {
+            let data = map.data.iter().map(|value| value + amount * stream.normal()).collect();
+            Tile::new(width, height, 1, data).unwrap()
+        };
+        let foreground = noisy(made.foreground.map(|set| set as f32), 0.2);
+        let horizontal = noisy(channel(&made.distances, 0), 0.1);
+        let vertical = noisy(channel(&made.distances, 1), 0.1);
+        let maps = Maps { foreground: &foreground, horizontal: &horizontal, vertical: &vertical };
+        for sobel_size in [5, 21] {
+            let settings = Settings { sobel_size, ..Settings::default() };
+            let stages = segment_with_stages(&maps, &settings).unwrap();
+            assert_eq!(segment(&maps, &settings).unwrap(), stages.instances);
+            assert!(describe(&stages.instances, None).unwrap().len() > 5);
+        }
+    }
+}
+
 #[test]
 fn empty_tiny_constant_and_undefined_maps_have_a_result_or_an_error() {
     for (width, height) in [(0, 0), (1, 1), (1, 9), (30, 2), (12, 12)] {
@@ -131,6 +165,7 @@ proptest! {
         let maps = Maps { foreground: &foreground, horizontal: &horizontal, vertical: &vertical };
         let settings = Settings { smallest: 2, sobel_size: 5, ..Settings::default() };
         let stages = segment_with_stages(&maps, &settings).unwrap();
+        prop_assert_eq!(&segment(&maps, &settings).unwrap(), &stages.instances);
         for (place, &number) in stages.instances.data.iter().enumerate() {
             prop_assert!(number == 0 || stages.foreground[place]);
             prop_assert!(stages.markers[place] == 0 || stages.markers[place] == number);

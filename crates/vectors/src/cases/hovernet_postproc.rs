@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use counterstain_tile::Tile;
 use counterstain_tile::nuclei::{
-    ELLIPSE_5, Maps, Nucleus, SMOOTHING_TAPS, Settings, derivative_taps, describe, segment_with_stages,
+    ELLIPSE_5, Maps, Nucleus, SMOOTHING_TAPS, Settings, derivative_taps, describe, segment, segment_with_stages,
     smoothing_taps,
 };
 use tch::{Kind, Tensor};
@@ -53,7 +53,7 @@ fn segmentation(case: &mut Case, name: &str) -> anyhow::Result<()> {
         ("overall", shaped(Tensor::from_slice(&stages.edge))?),
         ("dist", shaped(Tensor::from_slice(&stages.landscape))?),
         ("marker", shaped(labels(&stages.markers)?)?),
-        ("inst_map", shaped(labels(&stages.instances.data)?)?),
+        ("inst_map", shaped(labels(&segment(&maps, &Settings::default())?.data)?)?),
     ];
     case.compare(&format!("{name}/blb"), &shaped(Tensor::from_slice(&masks))?)?;
     for (stage, tensor) in floats {
@@ -81,9 +81,8 @@ fn description(case: &mut Case, name: &str) -> anyhow::Result<()> {
     };
     let nuclei = describe(&instances, types.as_ref())?;
     let rows = |values: Vec<i64>, columns: i64| Tensor::from_slice(&values).f_reshape([-1, columns]);
-    let each = |number: &dyn Fn(&Nucleus) -> i64| {
-        Tensor::from_slice(&nuclei.iter().map(number).collect::<Vec<_>>())
-    };
+    let each =
+        |number: &dyn Fn(&Nucleus) -> i64| Tensor::from_slice(&nuclei.iter().map(number).collect::<Vec<_>>());
     let boxes = nuclei.iter().flat_map(|nucleus| {
         let bounds = nucleus.bounding_box;
         [bounds.top, bounds.left, bounds.bottom, bounds.right].map(|side| side as i64)
@@ -113,10 +112,7 @@ fn description(case: &mut Case, name: &str) -> anyhow::Result<()> {
         case.compare(&format!("{name}/info_type_prob"), &Tensor::from_slice(&probabilities))?;
     }
     case.compare(&format!("{name}/info_bbox"), &boxes)?;
-    case.compare(
-        &format!("{name}/info_centroid"),
-        &Tensor::from_slice(&centroids).f_reshape([count, 2])?,
-    )?;
+    case.compare(&format!("{name}/info_centroid"), &Tensor::from_slice(&centroids).f_reshape([count, 2])?)?;
     case.compare(&format!("{name}/info_ncontour"), &each(&|nucleus| nucleus.contour.len() as i64))?;
     case.compare(&format!("{name}/info_contours_cat"), &corners)
 }
