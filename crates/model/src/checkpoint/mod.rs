@@ -143,10 +143,8 @@ fn open_archive<'a>(file: &'a [u8], limits: &Limits) -> Result<Opened<'a>, Check
         return Err(CheckpointError::UnknownFormat(reason));
     };
     let folder = name.trim_end_matches("data.pkl");
-    if let Some(order) = archive.member(&format!("{folder}byteorder")) {
-        if order != b"little" {
-            return Err(malformed("its numbers are not little-endian"));
-        }
+    if archive.member(&format!("{folder}byteorder")).is_some_and(|order| order != b"little") {
+        return Err(malformed("its numbers are not little-endian"));
     }
     let bytes = archive.member(name).unwrap_or_default();
     if bytes.len() > limits.pickle {
