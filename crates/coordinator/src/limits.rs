@@ -39,8 +39,8 @@ pub fn clip(text: &str) -> String {
     let end = (0..=MESSAGE).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0);
     format!("{}… ({} bytes cut off)", &text[..end], text.len() - end)
 }
-/// Parts of a job that lists and streams show; of jobs with more they show none, only the progress.
-pub const PARTS_IN_LISTS: usize = 100;
+/// Parts of a job that pipelines, lists and streams show; of jobs with more they show none, only the progress.
+pub const PARTS_IN_LISTS: usize = 32;
 /// Metrics in one answer: of more, every n-th step is given.
 pub const METRICS_PER_ANSWER: usize = 100_000;
 /// Longest time that a worker waits for a part in one call.

@@ -50,8 +50,8 @@ impl Scheduler {
         self.abandon_held(worker.id).await?;
         loop {
             work.borrow_and_update();
-            if let Some(granted) = self.try_lease(&worker).await? {
-                return Ok(Some(granted));
+            if let Some(handout) = self.try_lease(&worker).await? {
+                return Ok(handout.accept());
             }
             tokio::select! {
                 // The sender lives as long as the scheduler.
@@ -90,15 +90,15 @@ impl Scheduler {
         .await
     }
 
-    async fn try_lease(&self, worker: &Worker) -> Result<Option<Granted>> {
+    async fn try_lease(&self, worker: &Worker) -> Result<Option<Handout>> {
         let offer = Offer { kinds: worker.kinds.clone(), profile: worker.profile.clone() };
         let candidates = self.storage().free_parts(&offer, self.clock().now(), CANDIDATES).await?;
         for (job, part) in candidates {
             if self.reused(job, &worker.profile).await? {
                 continue;
             }
-            if let Some(granted) = self.grant(job, part, worker).await? {
-                return Ok(Some(granted));
+            if let Some(handout) = self.grant(job, part, worker).await? {
+                return Ok(Some(handout));
             }
         }
         Ok(None)
@@ -121,24 +121,55 @@ impl Scheduler {
     }
 
     /// None when somebody else was faster.
-    async fn grant(&self, job: JobId, part: u32, worker: &Worker) -> Result<Option<Granted>> {
+    async fn grant(&self, job: JobId, part: u32, worker: &Worker) -> Result<Option<Handout>> {
         let this = self.clone();
-        let Worker { id: worker, profile, .. } = worker.clone();
+        let worker = worker.clone();
         whole(async move {
             let mut change = this.change().await?;
             // An earlier call of this worker, whose caller has gone, may have been given a part meanwhile.
-            if change.transaction.held_part(worker).await?.is_some() {
+            if change.transaction.held_part(worker.id).await?.is_some() {
                 return Ok(None);
             }
-            match change.apply(job, Event::Lease { part, worker, profile }).await {
+            let event = Event::Lease { part, worker: worker.id, profile: worker.profile.clone() };
+            match change.apply(job, event).await {
                 Ok(applied) => {
                     this.commit(change).await?;
-                    Ok(Some(Granted { job: applied.job, part }))
+                    let granted = Some(Granted { job: applied.job, part });
+                    Ok(Some(Handout { scheduler: this, worker: worker.id, granted }))
                 }
                 Err(error) if error.code == ErrorCode::FailedPrecondition => Ok(None),
                 Err(error) => Err(error),
             }
         })
         .await
+    }
+}
+
+/// A lease on its way to its worker. When the caller has hung up before it got there, the part is given
+/// back at once, rather than lost when the lease ends.
+struct Handout {
+    scheduler: Scheduler,
+    worker: WorkerId,
+    granted: Option<Granted>,
+}
+
+impl Handout {
+    fn accept(mut self) -> Option<Granted> {
+        self.granted.take()
+    }
+}
+
+impl Drop for Handout {
+    fn drop(&mut self) {
+        let Some(Granted { job, part }) = self.granted.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let scheduler = self.scheduler.clone();
+        let fence = job.job.parts[part as usize].fence;
+        let claim = Claim { worker: self.worker, part, fence };
+        runtime.spawn(async move {
+            if let Err(error) = scheduler.release(job.id, claim).await {
+                tracing::warn!(job = %job.id, part, "a part whose worker hung up is not given back: {error}");
+            }
+        });
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn pipeline(pipeline: &Pipeline, jobs: &[JobView]) -> wire::Pipeline 
     wire::Pipeline {
         id: pipeline.id.to_string(),
         name: pipeline.name.clone(),
-        jobs: jobs.iter().map(job).collect(),
+        jobs: jobs.iter().map(job_in_list).collect(),
         created_at: Some(timestamp(pipeline.created_at)),
     }
 }

@@ -129,3 +129,69 @@ fn service(kind: JobKind) -> &'static str {
         JobKind::Unspecified => "suitable",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use counterstain_api::Profile;
+    use counterstain_api::proto::job::v1::JobSpec;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::machine::{Checkpoint, Job, Part};
+
+    fn profile(threads: u32) -> Profile {
+        Profile { device_class: "cpu/avx2".to_owned(), threads, libtorch: "2.13.0".to_owned(), revision: 1 }
+    }
+
+    fn worker(name: &str, threads: u32) -> Worker {
+        Worker {
+            id: Uuid::now_v7(),
+            name: name.to_owned(),
+            kinds: vec![JobKind::TrainEncoder],
+            profile: profile(threads),
+            address: String::new(),
+            registered_at: 0,
+            seen_at: 0,
+            holds: None,
+        }
+    }
+
+    fn job() -> StoredJob {
+        let digest = counterstain_api::Digest::of(b"checkpoint");
+        let mut job = Job::new([].into(), false, false);
+        let checkpoint = Some(Checkpoint { digest, step: 5 });
+        job.parts = vec![Part { state: PartState::FREE, fence: 1, checkpoint, failures: 0, lost: 0 }];
+        job.profile = Some(profile(2));
+        StoredJob {
+            id: Uuid::now_v7(),
+            pipeline: Uuid::now_v7(),
+            pipeline_name: "p".to_owned(),
+            name: "encoder".to_owned(),
+            kind: JobKind::TrainEncoder,
+            spec: JobSpec::default(),
+            after: Vec::new(),
+            created_at: 0,
+            revision: 1,
+            job,
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_bound_to_a_profile_names_it_and_who_is_there_instead() {
+        let reason = no_worker(&job(), &[worker("big", 8)]);
+        for expected in
+            ["cpu/avx2, 2 threads", "a checkpoint", "big (cpu/avx2, 8 threads", "retry the job fresh"]
+        {
+            assert!(reason.contains(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn missing_and_busy_workers_are_told_apart() {
+        assert!(no_worker(&job(), &[]).contains("start a training worker"));
+        let idle = worker("small", 2);
+        assert!(no_worker(&job(), std::slice::from_ref(&idle)).contains("about to be taken"));
+        let busy = Worker { holds: Some((Uuid::now_v7(), 0)), ..idle };
+        assert!(no_worker(&job(), &[busy]).contains("are busy"));
+    }
+}

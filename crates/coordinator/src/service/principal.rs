@@ -39,16 +39,22 @@ pub fn identify(mut request: Request<()>) -> Result<Request<()>, Status> {
     Ok(request)
 }
 
-/// The principal of a request, which must have the role.
-pub(super) fn require<T>(request: &Request<T>, role: Role) -> Result<Principal, ApiError> {
+/// The principal of a request that operators and workers may make.
+pub(super) fn anyone<T>(request: &Request<T>) -> Result<Principal, ApiError> {
     let principal = request.extensions().get::<Principal>().ok_or_else(|| {
         ApiError::new(
             ErrorCode::Internal,
             "the request carries no principal; the server is put together wrongly",
         )
     })?;
+    Ok(principal.clone())
+}
+
+/// The principal of a request, which must have the role.
+pub(super) fn require<T>(request: &Request<T>, role: Role) -> Result<Principal, ApiError> {
+    let principal = anyone(request)?;
     if principal.roles.contains(&role) {
-        return Ok(principal.clone());
+        return Ok(principal);
     }
     let message = format!("{} may not do this: it takes the role {role:?}", principal.name);
     Err(ApiError::new(ErrorCode::FailedPrecondition, message))

@@ -66,6 +66,12 @@ pub enum Error {
         /// Which one.
         database: String,
     },
+    /// Another coordinator uses it.
+    #[error("database {database} is in use by another coordinator; stop that one, or name another database")]
+    InUse {
+        /// Which one.
+        database: String,
+    },
     /// The location cannot be used.
     #[error("database location {location:?} {reason}")]
     Location {
@@ -84,6 +90,7 @@ impl Error {
             Self::Full { .. } => ErrorCode::ResourceExhausted,
             Self::Faulty { .. } => ErrorCode::Corrupt,
             Self::NewerSchema { .. } => ErrorCode::NewerSchema,
+            Self::InUse { .. } => ErrorCode::Conflict,
             Self::Location { .. } => ErrorCode::InvalidArgument,
         }
     }

@@ -182,3 +182,33 @@ async fn an_unknown_worker_is_told_to_register() {
     assert_eq!(refused.help.as_deref(), Some("register again"));
     system.stop().await;
 }
+
+#[tokio::test]
+async fn a_part_that_was_given_to_a_caller_who_hung_up_is_not_lost() {
+    let system = System::start(patient()).await;
+    let hasty = system.worker("hasty", &profile(2)).await;
+    let other = system.worker("other", &profile(2)).await;
+    let mut hung_up = 0;
+    for seed in 0..20 {
+        let id = system.submit_generator(seed).await;
+        // Hangs up at another moment of the call each time.
+        let time = Duration::from_micros(500 * seed);
+        let call = system.scheduler.lease(hasty.id.parse().unwrap(), Duration::from_secs(1));
+        match tokio::time::timeout(time, call).await {
+            Ok(granted) => {
+                let granted = granted.unwrap().unwrap();
+                assert_eq!(granted.job.id.to_string(), id);
+                system.scheduler.cancel(granted.job.id, String::new()).await.unwrap();
+            }
+            Err(_) => {
+                hung_up += 1;
+                let lease = other.lease().await;
+                assert_eq!(lease.job_id, id);
+                assert_eq!(system.job(&id).await.lost_leases, 0);
+                other.finish(&lease).await;
+            }
+        }
+    }
+    assert!(hung_up > 0);
+    system.stop().await;
+}

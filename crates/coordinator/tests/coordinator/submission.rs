@@ -1,12 +1,19 @@
 //! What a submission is refused for, and that it counts once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::artifact::v1::{RegisterArtifactRequest, SetTagRequest};
-use counterstain_api::proto::job::v1::{JobRequest, job_spec};
-use counterstain_artifact::{ArtifactKind, ManifestParts};
+use counterstain_api::proto::job::v1::{JobRequest, JobState, job_spec};
+use counterstain_artifact::faults::Faulty;
+use counterstain_artifact::{ArtifactKind, ManifestParts, RetryPolicy, SCHEMA, Store};
+use object_store::memory::InMemory;
 use serde_json::json;
 
-use crate::support::{System, evaluate, generate_layer, patient, request, train_encoder, train_generator};
+use crate::support::{
+    System, answer, evaluate, generate_layer, patient, profile, request, train_encoder, train_generator,
+};
 
 fn faults(error: &ApiError) -> Vec<(&str, &str)> {
     error.violations.iter().map(|fault| (fault.field.as_str(), fault.description.as_str())).collect()
@@ -147,18 +154,76 @@ async fn tags_and_prefixes_are_replaced_by_the_digest() {
 
 #[tokio::test]
 async fn an_artifact_of_a_newer_schema_is_refused_by_name() {
-    let system = System::start(patient()).await;
-    let mut newer = ManifestParts::new(ArtifactKind::Dataset, &json!({})).manifest(Vec::new());
-    newer.schema = 2;
-    let bytes = newer.encode();
-    let digest = counterstain_api::Digest::of(&bytes);
     let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    let mut newer = ManifestParts::new(ArtifactKind::Dataset, &json!({})).manifest(Vec::new());
+    newer.schema = SCHEMA + 1;
+    let digest = newer.digest();
     let hex = digest.hex();
-    let path = folder.path().join("manifests/sha256").join(&hex[..2]);
-    std::fs::create_dir_all(&path).unwrap();
-    std::fs::write(path.join(&hex[2..]), &bytes).unwrap();
-    let on_disk = counterstain_artifact::Store::open(folder.path().to_str().unwrap()).unwrap();
-    let refused = on_disk.manifest(&digest).await.unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::NewerSchema);
+    let shelf = folder.path().join("manifests/sha256").join(&hex[..2]);
+    std::fs::create_dir_all(&shelf).unwrap();
+    std::fs::write(shelf.join(&hex[2..]), newer.encode()).unwrap();
+
+    let system = System::start_on(store, patient()).await;
+    let job = request("generator", train_generator(&digest.to_string(), 1), false);
+    let refused = system.submit("k", vec![job]).await.unwrap_err();
+    let fault = fault_at(&refused, "jobs.generator.dataset");
+    assert!(fault.contains(&format!("has schema {}", SCHEMA + 1)), "{fault}");
+    let register = RegisterArtifactRequest { digest: digest.to_string() };
+    let refused = answer(system.artifacts.clone().register_artifact(register).await).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NewerSchema);
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_artifact_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+    let system = System::start_on(store, patient()).await;
+    let digest = system.dataset("d", 1).await;
+    let hex = digest.hex();
+    let path = folder.path().join("manifests/sha256").join(&hex[..2]).join(&hex[2..]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let job = request("generator", train_generator(&digest.to_string(), 1), false);
+    let refused = system.submit("k", vec![job]).await.unwrap_err();
+    let fault = fault_at(&refused, "jobs.generator.dataset");
+    assert!(fault.contains("damaged") && fault.contains(&hex[..12]), "{fault}");
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_a_while_costs_only_time() {
+    let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new())));
+    let retry = RetryPolicy {
+        first_pause: Duration::from_millis(20),
+        longest_pause: Duration::from_millis(50),
+        give_up_after: Duration::from_millis(200),
+    };
+    let store = Store::from_backend(faulty.clone(), "a store in the test").with_retry(retry);
+    let system = System::start_on(store, patient()).await;
+    let dataset = system.dataset("d", 2).await.to_string();
+    let worker = system.worker("w", &profile(1)).await;
+    let jobs = vec![
+        request("generator", train_generator(&dataset, 0), false),
+        request("nuclei", generate_layer("@generator", &dataset), false),
+    ];
+    let jobs = system.submit("k", jobs).await.unwrap().pipeline.unwrap().jobs;
+    let lease = worker.lease().await;
+    let output = worker.make(&lease).await;
+    faulty.go_away(Duration::from_millis(700));
+    let refused = worker.complete(&lease, &output).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Unavailable);
+    // The worker tries again, and then the layer must be divided, which needs the store too.
+    while worker.complete(&lease, &output).await.is_err() {}
+    faulty.go_away(Duration::from_millis(700));
+    assert_eq!(system.job(&jobs[1].id).await.state(), JobState::Waiting);
+    for part in 0..2 {
+        let lease = worker.lease().await;
+        assert_eq!((lease.job_name.as_str(), lease.part), ("nuclei", part));
+        worker.finish(&lease).await;
+    }
+    system.reaches(&jobs[1].id, JobState::Succeeded).await;
     system.stop().await;
 }

@@ -46,6 +46,7 @@ pub fn impatient(lease: u64) -> Policy {
 /// A running coordinator.
 pub struct System {
     pub store: Store,
+    pub scheduler: Scheduler,
     pub channel: Channel,
     pub jobs: JobServiceClient<Channel>,
     pub workers: WorkerServiceClient<Channel>,
@@ -63,6 +64,11 @@ impl System {
         Self::start_in(folder, store, policy).await
     }
 
+    /// On a store of the test's making.
+    pub async fn start_on(store: Store, policy: Policy) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), store, policy).await
+    }
+
     async fn start_in(folder: TempDir, store: Store, policy: Policy) -> Self {
         let location = format!("sqlite:{}", folder.path().join("c.sqlite").display());
         let storage = std::sync::Arc::new(SqliteStorage::open(&location).await.unwrap());
@@ -71,14 +77,16 @@ impl System {
             Scheduler::start(storage.clone(), store.clone(), policy.clone(), stop.clone()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = scheduler.clone();
         let served = tokio::spawn(async move {
-            let served = service::serve(scheduler, listener).await;
+            let served = service::serve(serving, listener).await;
             storage.close().await;
             served
         });
         let channel = counterstain_service::connect::eager(&url).await.unwrap();
         Self {
             store,
+            scheduler,
             jobs: JobServiceClient::new(channel.clone()),
             workers: WorkerServiceClient::new(channel.clone()),
             artifacts: ArtifactServiceClient::new(channel.clone()),
@@ -94,6 +102,7 @@ impl System {
     pub async fn restart(self) -> Self {
         self.stop.cancel();
         self.served.await.unwrap().unwrap();
+        drop(self.scheduler);
         Self::start_in(self.folder, self.store, self.policy).await
     }
 

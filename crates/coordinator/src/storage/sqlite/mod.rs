@@ -58,8 +58,19 @@ impl SqliteStorage {
         let fail = |error| backend(&name, opening, error);
         // Connections are kept for good: closing the last one would fold the write-ahead log at odd moments.
         let pool = || SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None);
-        let writer =
-            pool().max_connections(1).min_connections(1).connect_with(options.clone()).await.map_err(fail)?;
+        let writer = pool()
+            .max_connections(1)
+            .min_connections(1)
+            // Undoes what was not committed; after a commit there is nothing to undo, and it says so.
+            .after_release(|connection, _| {
+                Box::pin(async {
+                    let _ = sqlx::query("ROLLBACK").execute(connection).await;
+                    Ok(true)
+                })
+            })
+            .connect_with(options.clone())
+            .await
+            .map_err(fail)?;
         migrate(&writer, &name).await?;
         let readers = pool()
             .max_connections(READERS)
@@ -103,9 +114,7 @@ fn lock_beside(path: &Path) -> Result<File> {
         .map_err(|error| fail(format!("cannot be locked through {}: {error}", lock_path.display())))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(fail("is in use by another coordinator; stop that one, or name another file".to_owned()))
-        }
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { database: format!("sqlite:{}", path.display()) }),
         Err(TryLockError::Error(error)) => {
             Err(fail(format!("cannot be locked through {}: {error}", lock_path.display())))
         }

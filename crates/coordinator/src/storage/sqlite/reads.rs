@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use counterstain_api::Digest;
 use counterstain_api::proto::job::v1::Metric;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{SqlSafeStr, SqliteConnection};
 
 use super::convert::{
     get, id_list, integer, level, parsed, profile_text, to_text, unsigned, unsigned_32, unsigned_opt,
@@ -65,10 +65,7 @@ fn filter<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> Option<St
 #[async_trait]
 impl Storage for SqliteStorage {
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
-        let begin = "BEGIN IMMEDIATE".into_sql_str();
-        let transaction =
-            self.writer.begin_with(begin).await.map_err(|error| backend(&self.name, "begin", error))?;
-        Ok(Box::new(writes::SqliteTransaction::new(transaction, self.name.clone())))
+        Ok(Box::new(writes::SqliteTransaction::begin(&self.writer, &self.name).await?))
     }
 
     async fn revision(&self) -> Result<Revision> {

@@ -7,8 +7,9 @@ use counterstain_api::proto::common::v1::Progress;
 use counterstain_api::proto::job::v1::Metric;
 use prost::Message as _;
 use serde_json::json;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{Sqlite, SqlitePool};
 
 use super::backend;
 use super::convert::{get, integer, parsed, profile_text, rows, to_text, unsigned, unsigned_32};
@@ -23,27 +24,29 @@ const WRITE: &str = "write";
 
 type Query<'query> = sqlx::query::Query<'query, Sqlite, SqliteArguments>;
 
+/// The writing connection between `BEGIN` and `COMMIT`. The pool rolls back what was not committed when the
+/// connection returns to it: sqlx's own transactions lose count when SQLite ends one by itself, as it does
+/// on a full disk.
 pub(super) struct SqliteTransaction {
-    transaction: sqlx::Transaction<'static, Sqlite>,
+    connection: PoolConnection<Sqlite>,
     name: String,
 }
 
 impl SqliteTransaction {
-    pub(super) fn new(transaction: sqlx::Transaction<'static, Sqlite>, name: String) -> Self {
-        Self { transaction, name }
-    }
-
-    fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+    pub(super) async fn begin(writer: &SqlitePool, name: &str) -> Result<Self> {
+        let fail = |error| backend(name, "begin a change", error);
+        let mut connection = writer.acquire().await.map_err(fail)?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(fail)?;
+        Ok(Self { connection, name: name.to_owned() })
     }
 
     async fn execute(&mut self, query: Query<'_>) -> Result<u64> {
-        let done = query.execute(&mut *self.transaction).await;
+        let done = query.execute(&mut *self.connection).await;
         Ok(done.map_err(|error| backend(&self.name, WRITE, error))?.rows_affected())
     }
 
     async fn all(&mut self, query: Query<'_>) -> Result<Vec<SqliteRow>> {
-        query.fetch_all(&mut *self.transaction).await.map_err(|error| backend(&self.name, WRITE, error))
+        query.fetch_all(&mut *self.connection).await.map_err(|error| backend(&self.name, WRITE, error))
     }
 
     async fn ids(&mut self, query: Query<'_>) -> Result<Vec<JobId>> {
@@ -156,7 +159,7 @@ impl Transaction for SqliteTransaction {
 
     async fn job(&mut self, id: JobId) -> Result<Option<StoredJob>> {
         let name = self.name.clone();
-        let loaded = load_jobs(self.connection(), &[id], false).await;
+        let loaded = load_jobs(&mut self.connection, &[id], false).await;
         let mut views = loaded.map_err(|failed| match failed {
             Failed::Query(error) => backend(&name, WRITE, error),
             Failed::Row(error) => error,
@@ -318,8 +321,8 @@ impl Transaction for SqliteTransaction {
         Ok(self.execute(sqlx::query(include_str!("sql/delete_tag.sql")).bind(tag)).await? > 0)
     }
 
-    async fn commit(self: Box<Self>) -> Result<()> {
-        let Self { transaction, name } = *self;
-        transaction.commit().await.map_err(|error| backend(&name, "commit", error))
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        self.execute(sqlx::query("COMMIT")).await?;
+        Ok(())
     }
 }
