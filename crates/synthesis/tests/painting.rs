@@ -1,5 +1,7 @@
 //! `generate_layer` and the online calls, without a coordinator.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 mod support;
 
 use counterstain_api::error::ErrorCode;

@@ -1,5 +1,7 @@
 //! `train_generator` as a worker does it, without a coordinator.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 mod support;
 
 use counterstain_api::error::ErrorCode;
@@ -75,6 +77,16 @@ fn the_artifact_says_what_it_paints() {
         assert_eq!(body.layer.palette.is_some(), layer == "types");
         assert_eq!(manifest.inputs[0].digest, dataset);
     }
+}
+
+#[test]
+fn fewer_pairs_than_a_batch_make_one_smaller_batch() {
+    let world = World::new();
+    let dataset = world.dataset(4);
+    let spec = with(training(&dataset, "types"), &json!({"batch_size": 64}));
+    let (outcome, recorder) = world.run(world.task(KIND, &spec));
+    outcome.unwrap();
+    assert_eq!(recorder.metric("loss_d_fake").len(), 3);
 }
 
 #[test]

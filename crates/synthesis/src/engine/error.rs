@@ -16,6 +16,9 @@ pub enum Error {
     /// A weight or an optimiser moment became NaN or infinite while the losses were finite.
     #[error("tensor {tensor} holds a value that is not finite after step {step}; lower the learning rate")]
     NonFiniteTensor { tensor: String, step: u64 },
+    /// A generator painted NaN or infinity.
+    #[error("the generator painted values that are not finite: train it again with a lower learning rate")]
+    NonFiniteImage,
     /// A checkpoint that this program or this run cannot go on from.
     #[error("cannot resume from the checkpoint: {0}")]
     Checkpoint(String),

@@ -76,15 +76,12 @@ impl ImageBatch {
 /// The tiles of an `[N, C, H, W]` tensor in -1 to 1, rounded to 8 bits.
 ///
 /// # Errors
-/// [`Error::Unfit`] when a value is not finite; libtorch's otherwise.
+/// [`Error::NonFiniteImage`] when a value is not finite; libtorch's otherwise.
 pub fn to_tiles(images: &Tensor) -> Result<Vec<Tile<u8>>, Error> {
     let (count, channels, height, width) = images.size4()?;
     let images = images.detach().to_kind(Kind::Float);
     if !bool::try_from(images.isfinite().all())? {
-        return Err(Error::Unfit(
-            "the generator painted values that are not finite: its weights are damaged or its dtype is too narrow"
-                .to_owned(),
-        ));
+        return Err(Error::NonFiniteImage);
     }
     let bytes = ((images + 1.0) * 127.5).round().clamp(0.0, 255.0).to_kind(Kind::Uint8);
     let bytes = bytes.permute([0, 2, 3, 1]).contiguous().to_device(Device::Cpu).view([-1]);

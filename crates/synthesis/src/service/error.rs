@@ -8,7 +8,9 @@ use counterstain_worker::TaskError;
 pub fn code(error: &Error) -> ErrorCode {
     match error {
         Error::Unfit(_) => ErrorCode::InvalidArgument,
-        Error::NonFiniteLoss { .. } | Error::NonFiniteTensor { .. } => ErrorCode::NonFinite,
+        Error::NonFiniteLoss { .. } | Error::NonFiniteTensor { .. } | Error::NonFiniteImage => {
+            ErrorCode::NonFinite
+        }
         Error::Checkpoint(_) => ErrorCode::FailedPrecondition,
         Error::Weights(_) | Error::Image { .. } => ErrorCode::Corrupt,
         Error::Model(counterstain_model::Error::Torch(error)) | Error::Torch(error) => torch_code(error),

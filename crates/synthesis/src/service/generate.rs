@@ -14,7 +14,7 @@ use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::synthesis::v1::GenerateLayerSpec;
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
-use counterstain_artifact::shard::{SampleEntry, ShardWriter, StoredShard};
+use counterstain_artifact::shard::{FinishedShard, SampleEntry, ShardWriter, StoredShard};
 use counterstain_artifact::{ArtifactKind, Digest, LayerInfo, LayerPartBody, ManifestParts};
 use counterstain_model::UNetConfig;
 use counterstain_tile::Tile;
@@ -117,7 +117,7 @@ impl Work<'_> {
             let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let shard = written?;
             painted?;
-            Ok(shard)
+            Ok(self.task.block_on(shard.put(self.task.store()))?)
         })
     }
 
@@ -150,7 +150,7 @@ impl Work<'_> {
     }
 
     /// Encodes and appends what was painted, in the order of the dataset's shard.
-    fn write(&self, painted: Receiver<(Range<usize>, Vec<Tile<u8>>)>) -> Result<StoredShard, TaskError> {
+    fn write(&self, painted: Receiver<(Range<usize>, Vec<Tile<u8>>)>) -> Result<FinishedShard, TaskError> {
         let mut writer = ShardWriter::new(self.task.cache_dir())?;
         for (samples, tiles) in painted {
             let encoded: Vec<_> = tiles.par_iter().map(encode_png).collect();
@@ -166,7 +166,6 @@ impl Work<'_> {
                 })?;
             }
         }
-        let written = writer.finish()?;
-        Ok(self.task.block_on(written.put(self.task.store()))?)
+        Ok(writer.finish()?)
     }
 }

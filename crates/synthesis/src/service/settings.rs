@@ -5,7 +5,7 @@ use crate::engine::pix2pix::Pix2PixConfig;
 use crate::engine::schedule::ScheduleConfig;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::spec::v1::Dtype;
-use counterstain_api::proto::synthesis::v1::{GanMode as SpecGanMode, TrainGeneratorSpec};
+use counterstain_api::proto::synthesis::v1::{GanMode as SpecGanMode, GeneratorMethod, TrainGeneratorSpec};
 use counterstain_model::Norm;
 use counterstain_worker::TaskError;
 use tch::Kind;
@@ -32,6 +32,9 @@ pub fn networks(
     condition_channels: usize,
     target_channels: usize,
 ) -> Result<Pix2PixConfig, TaskError> {
+    if GeneratorMethod::try_from(set(spec.method, "method")?) != Ok(GeneratorMethod::Pix2pix) {
+        return Err(TaskError::new(ErrorCode::InvalidArgument, "method: use pix2pix"));
+    }
     let gan_mode = match SpecGanMode::try_from(set(spec.gan_mode, "gan_mode")?) {
         Ok(SpecGanMode::Vanilla) => GanMode::Vanilla,
         Ok(SpecGanMode::Lsgan) => GanMode::LeastSquares,

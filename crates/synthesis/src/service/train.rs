@@ -44,7 +44,15 @@ pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Dig
     let layers = set(spec.discriminator_layers, "discriminator_layers")?;
     fit::check_patchgan(pairs.shape.width, pairs.shape.height, layers)?;
 
-    let schedule = Schedule::new(pairs.len(), settings::schedule(spec)?);
+    let plan = settings::schedule(spec)?;
+    if plan.batch_size > pairs.len() {
+        task.warn(&format!(
+            "batch_size {} is more than the {} pair(s): each step takes all of them",
+            plan.batch_size,
+            pairs.len()
+        ));
+    }
+    let schedule = Schedule::new(pairs.len(), plan);
     let config = settings::networks(spec, pairs.shape.condition_channels, pairs.shape.target_channels)?;
     config.unet().check_image(pairs.shape.width as i64, pairs.shape.height as i64).map_err(Error::from)?;
     let mut model = Pix2Pix::new(config, device)?;

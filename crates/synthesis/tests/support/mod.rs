@@ -1,5 +1,7 @@
 //! A small dataset in a store in memory, and tasks on it.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::{JobKind, JobSpec};
