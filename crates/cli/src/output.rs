@@ -80,8 +80,24 @@ pub fn size(bytes: u64) -> String {
 
 /// Prints a JSON value, indented, on stdout.
 pub fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+    write_out(&format!("{value:#}\n"));
 }
+
+/// Writes text to stdout and flushes it, so that a reader at the other end of a pipe has it at once. When
+/// that reader is gone, nobody wants the rest: the process ends quietly.
+pub fn write_out(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// As `println!`, through [`write_out`].
+macro_rules! say {
+    ($($part:tt)*) => { $crate::output::write_out(&format!("{}\n", format_args!($($part)*))) };
+}
+pub(crate) use say;
 
 #[cfg(test)]
 mod tests {

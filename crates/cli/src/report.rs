@@ -18,7 +18,11 @@ use serde_json::Value;
 
 pub use gallery::{GalleryRow, Picture};
 pub use page::render;
-pub use words::{Floor, floor_of, is_same_subject, method_label, metric_label, row_label};
+pub use tables::{metrics, subjects};
+pub use words::{
+    Floor, classifier_label, classifier_of, floor_of, is_same_subject, measure_label, method_label,
+    metric_label, row_label,
+};
 
 /// Everything that a report shows.
 #[derive(Clone, Debug, Default)]

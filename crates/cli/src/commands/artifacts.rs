@@ -1,5 +1,7 @@
 //! Commands about artifacts: through the coordinator, or straight from the store when none is up.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use counterstain_api::Digest;
 use counterstain_api::error::{ApiError, ErrorCode};
@@ -15,7 +17,7 @@ use crate::client::Client;
 use crate::failure::fail;
 use crate::json as to_json;
 use crate::options::{ArtifactsOptions, Common, ShowOptions, TagOptions};
-use crate::output::{print_json, short, size, table, time};
+use crate::output::{print_json, say, short, size, table, time, write_out};
 
 /// Lists artifacts, newest first.
 pub async fn list(common: &Common, options: ArtifactsOptions) -> Result<()> {
@@ -29,7 +31,7 @@ pub async fn list(common: &Common, options: ArtifactsOptions) -> Result<()> {
         return Ok(());
     }
     if artifacts.is_empty() {
-        println!("no artifacts");
+        say!("no artifacts");
         return Ok(());
     }
     let rows: Vec<Vec<String>> = artifacts
@@ -44,7 +46,7 @@ pub async fn list(common: &Common, options: ArtifactsOptions) -> Result<()> {
             ]
         })
         .collect();
-    print!("{}", table(&["DIGEST", "KIND", "WHAT", "TAGS", "CREATED"], &rows));
+    write_out(&table(&["DIGEST", "KIND", "WHAT", "TAGS", "CREATED"], &rows));
     Ok(())
 }
 
@@ -142,20 +144,20 @@ pub async fn show(common: &Common, options: ShowOptions) -> Result<()> {
         return Ok(());
     }
     let manifest: Value = serde_json::from_str(&artifact.manifest)?;
-    println!("{}  {}", artifact.kind, artifact.digest);
-    println!("  {}", summary(&artifact.manifest));
+    say!("{}  {}", artifact.kind, artifact.digest);
+    say!("  {}", summary(&artifact.manifest));
     if !artifact.tags.is_empty() {
-        println!("  tags: {}", artifact.tags.join(", "));
+        say!("  tags: {}", artifact.tags.join(", "));
     }
     if !artifact.job_id.is_empty() {
-        println!("  made by job {}, {}", artifact.job_id, time(artifact.created_at.as_ref()));
+        say!("  made by job {}, {}", artifact.job_id, time(artifact.created_at.as_ref()));
     }
-    println!("\nbody\n{:#}", manifest["body"]);
+    say!("\nbody\n{:#}", manifest["body"]);
     if let Some(spec) = manifest.get("spec") {
-        println!("\nspec\n{spec:#}");
+        say!("\nspec\n{spec:#}");
     }
     if let Some(profile) = manifest.get("profile") {
-        println!("\nprofile\n{profile:#}");
+        say!("\nprofile\n{profile:#}");
     }
     let objects: Vec<Vec<String>> = manifest["objects"]
         .as_array()
@@ -170,10 +172,10 @@ pub async fn show(common: &Common, options: ShowOptions) -> Result<()> {
         })
         .collect();
     if !objects.is_empty() {
-        print!("\n{}", table(&["OBJECT", "SIZE", "DIGEST"], &objects));
+        say!("\n{}", table(&["OBJECT", "SIZE", "DIGEST"], &objects).trim_end());
     }
-    println!("\nlineage");
-    print_tree(&lineage, &artifact.digest, "", 0);
+    say!("\nlineage");
+    print_tree(&lineage, &artifact.digest, "", 0, &mut HashSet::new());
     Ok(())
 }
 
@@ -247,16 +249,20 @@ async fn find_stored(store: &Store, name: &str) -> Result<Digest> {
     }
 }
 
-/// Prints what `digest` was made from as a tree.
-fn print_tree(lineage: &[Artifact], digest: &str, role: &str, depth: usize) {
+/// Prints what `digest` was made from as a tree; what was shown before is not unfolded again.
+fn print_tree(lineage: &[Artifact], digest: &str, role: &str, depth: usize, shown: &mut HashSet<String>) {
     let Some(artifact) = lineage.iter().find(|artifact| artifact.digest == digest) else { return };
     let role = if role.is_empty() { String::new() } else { format!("{role}: ") };
     let text = summary(&artifact.manifest);
-    println!("{:indent$}{role}{} {}  {text}", "", artifact.kind, short(digest), indent = 2 + depth * 2);
+    let is_new = shown.insert(digest.to_owned());
+    say!("{:indent$}{role}{} {}  {text}", "", artifact.kind, short(digest), indent = 2 + depth * 2);
+    if !is_new {
+        return;
+    }
     let manifest = serde_json::from_str::<Value>(&artifact.manifest).unwrap_or_default();
     for input in manifest["inputs"].as_array().into_iter().flatten() {
         let name = input["name"].as_str().unwrap_or_default();
-        print_tree(lineage, input["digest"].as_str().unwrap_or_default(), name, depth + 1);
+        print_tree(lineage, input["digest"].as_str().unwrap_or_default(), name, depth + 1, shown);
     }
 }
 
@@ -268,7 +274,7 @@ pub async fn tag(common: &Common, options: TagOptions) -> Result<()> {
         None => {
             answer(client.artifacts.delete_tag(DeleteTagRequest { tag: tag.clone() }).await)?;
             if !common.json {
-                println!("removed {tag}");
+                say!("removed {tag}");
             }
         }
         Some(artifact) => {
@@ -277,7 +283,7 @@ pub async fn tag(common: &Common, options: TagOptions) -> Result<()> {
             if common.json {
                 print_json(&to_json::artifact(&set));
             } else {
-                println!("{tag} → {}", set.digest);
+                say!("{tag} → {}", set.digest);
             }
         }
     }

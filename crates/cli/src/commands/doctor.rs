@@ -12,7 +12,7 @@ use super::{open_store, store_location};
 use crate::client::{Client, coordinator_url};
 use crate::failure::fail;
 use crate::options::Common;
-use crate::output::{print_json, size};
+use crate::output::{print_json, say, size};
 use crate::system::binaries::{COORDINATOR, WORKERS, find};
 use crate::system::lock;
 
@@ -50,7 +50,7 @@ pub async fn doctor(common: &Common) -> Result<()> {
     } else {
         for (what, outcome) in &checks {
             let (state, text) = parts(outcome);
-            println!("{state:<5} {what}: {text}");
+            say!("{state:<5} {what}: {text}");
         }
     }
     if bad == 0 {
@@ -153,7 +153,9 @@ async fn coordinator(common: &Common) -> Outcome {
             return Outcome::Bad(error.to_string().replace('\n', " "));
         }
         Err(_) => {
-            return Outcome::Note("none is up; `counterstain run` and `counterstain up` start one".to_owned());
+            return Outcome::Note(
+                "none is up; `counterstain run` and `counterstain up` start one".to_owned(),
+            );
         }
     };
     match client.jobs.list_workers(ListWorkersRequest {}).await {

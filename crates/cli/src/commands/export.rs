@@ -11,7 +11,7 @@ use super::artifacts::lineage;
 use super::open_store;
 use crate::failure::fail;
 use crate::options::{Common, ExportOptions};
-use crate::output::{print_json, size};
+use crate::output::{print_json, say, size};
 
 /// Writes all objects of an artifact under their names, verified, and its manifest as manifest.json.
 pub async fn export(common: &Common, options: ExportOptions) -> Result<()> {
@@ -35,7 +35,7 @@ pub async fn export(common: &Common, options: ExportOptions) -> Result<()> {
             std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         store.get_to_file(&object.digest, &file, &path).await?;
         if !common.json {
-            println!("{}  {}", path.display(), size(object.size));
+            say!("{}  {}", path.display(), size(object.size));
         }
         files.push(json!({ "path": path, "size": object.size, "digest": object.digest }));
     }
@@ -45,7 +45,7 @@ pub async fn export(common: &Common, options: ExportOptions) -> Result<()> {
     if common.json {
         print_json(&json!({ "digest": digest, "manifest": path, "files": files }));
     } else {
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }

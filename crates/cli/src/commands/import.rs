@@ -18,7 +18,7 @@ use crate::import::{
     self, Change, FolderImport, Import, Imported, LayerSource, PairedImport, SimulatedImport,
 };
 use crate::options::{ChangeOptions, Common, ImportCommand};
-use crate::output::{duration, print_json};
+use crate::output::{duration, print_json, say};
 use crate::progress::ImportProgress;
 
 /// Imports a dataset and says its digest.
@@ -31,7 +31,7 @@ pub async fn import(common: &Common, command: ImportCommand) -> Result<()> {
     if common.json {
         print_json(&json!({ "digest": imported.digest, "name": name, "body": imported.body }));
     } else {
-        println!("{}", imported.digest);
+        say!("{}", imported.digest);
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Commands about jobs and workers.
 
-use std::io::Write as _;
-
 use anyhow::Result;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::job::v1::{
@@ -18,7 +16,7 @@ use crate::failure::{fail, refused};
 use crate::follow::{Target, follow, jobs_of};
 use crate::json::{self as to_json, has_ended, state_from_name, state_name};
 use crate::options::{CancelOptions, Common, JobOptions, JobsOptions, LogsOptions, RetryOptions};
-use crate::output::{duration, print_json, seconds_between, short, table, time};
+use crate::output::{duration, print_json, say, seconds_between, short, table, time, write_out};
 
 /// Lists jobs, newest first.
 pub async fn list(common: &Common, options: JobsOptions) -> Result<()> {
@@ -51,10 +49,10 @@ pub async fn list(common: &Common, options: JobsOptions) -> Result<()> {
         return Ok(());
     }
     if jobs.is_empty() {
-        println!("no jobs");
+        say!("no jobs");
         return Ok(());
     }
-    print!("{}", job_table(&jobs));
+    write_out(&job_table(&jobs));
     Ok(())
 }
 
@@ -117,7 +115,7 @@ pub async fn show(common: &Common, options: JobOptions) -> Result<()> {
     if common.json {
         print_json(&to_json::job(&job));
     } else {
-        print!("{}", describe(&job));
+        write_out(&describe(&job));
     }
     Ok(())
 }
@@ -175,12 +173,10 @@ pub async fn watch(common: &Common, options: JobOptions) -> Result<()> {
                 .iter()
                 .map(|metric| json!({ "step": metric.step, "name": metric.name, "value": metric.value }))
                 .collect();
-            println!("{}", json!({ "cursor": update.cursor, "job": to_json::job(job), "metrics": metrics }));
+            say!("{}", json!({ "cursor": update.cursor, "job": to_json::job(job), "metrics": metrics }));
         } else {
-            println!("{}  {}  {}", job.name, state_name(job.state()), describe_progress(job));
+            say!("{}  {}  {}", job.name, state_name(job.state()), describe_progress(job));
         }
-        // Whoever reads this through a pipe wants each line when it comes.
-        let _ = std::io::stdout().flush();
     })
     .await?;
     first_failure(&jobs_of(&client, &target).await?)
@@ -255,15 +251,14 @@ pub async fn logs(common: &Common, options: LogsOptions) -> Result<()> {
 fn print_line(line: &LogLine, json: bool) {
     if json {
         let at = crate::output::time_json(line.at.as_ref());
-        println!(
+        say!(
             "{}",
             json!({ "at": at, "level": line.level, "part": line.part, "attempt": line.attempt, "message": line.message })
         );
     } else {
         let at = time(line.at.as_ref());
-        println!("{at}  {:<5}  part {} attempt {}  {}", line.level, line.part, line.attempt, line.message);
+        say!("{at}  {:<5}  part {} attempt {}  {}", line.level, line.part, line.attempt, line.message);
     }
-    let _ = std::io::stdout().flush();
 }
 
 /// Cancels a job.
@@ -289,7 +284,7 @@ fn print_changed(common: &Common, job: Option<&Job>) {
     if common.json {
         print_json(&to_json::job(job));
     } else {
-        println!("{} ({}) is {}", job.name, job.id, state_name(job.state()));
+        say!("{} ({}) is {}", job.name, job.id, state_name(job.state()));
     }
 }
 
@@ -302,9 +297,9 @@ pub async fn explain(common: &Common, options: JobOptions) -> Result<()> {
         print_json(&json!({ "state": state, "reasons": explained.reasons }));
         return Ok(());
     }
-    println!("{state}");
+    say!("{state}");
     for reason in &explained.reasons {
-        println!("  {reason}");
+        say!("  {reason}");
     }
     Ok(())
 }
@@ -318,7 +313,7 @@ pub async fn workers(common: &Common) -> Result<()> {
         return Ok(());
     }
     if workers.is_empty() {
-        println!("no workers");
+        say!("no workers");
         return Ok(());
     }
     let rows: Vec<Vec<String>> = workers
@@ -343,6 +338,6 @@ pub async fn workers(common: &Common) -> Result<()> {
             ]
         })
         .collect();
-    print!("{}", table(&["ID", "NAME", "KINDS", "PROFILE", "SEEN", "WORK"], &rows));
+    write_out(&table(&["ID", "NAME", "KINDS", "PROFILE", "SEEN", "WORK"], &rows));
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::failure::{fail, refused};
 use crate::import::{Import, read_section};
 use crate::json as to_json;
 use crate::options::{Common, PipelineChoice, SubmitOptions};
-use crate::output::print_json;
+use crate::output::{print_json, say, write_out};
 
 /// A pipeline file that was read and checked, imports and all.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ pub async fn submit_command(common: &Common, options: SubmitOptions) -> Result<(
         );
         return Ok(());
     }
-    println!("pipeline {} {}", pipeline.id, if existed { "was submitted before" } else { "submitted" });
-    print!("{}", job_table(&pipeline.jobs));
+    say!("pipeline {} {}", pipeline.id, if existed { "was submitted before" } else { "submitted" });
+    write_out(&job_table(&pipeline.jobs));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Gathers what a finished pipeline is worth: results, lineage, metrics and pictures; writes and prints it.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -15,8 +15,11 @@ use super::pictures::collect;
 use crate::client::{Client, patiently};
 use crate::failure::refused;
 use crate::json::state_name;
-use crate::output::{seconds_between, table, time};
-use crate::report::{self, JobReport, LineageEntry, ReportData, Series, floor_of, metric_label, row_label};
+use crate::output::{print_json, seconds_between, table, time, write_out};
+use crate::report::{
+    self, JobReport, LineageEntry, ReportData, Series, classifier_label, classifier_of, floor_of,
+    is_same_subject, measure_label, row_label,
+};
 
 /// Gathers everything that the report of these jobs shows.
 ///
@@ -136,7 +139,9 @@ async fn lineage(store: &Store, jobs: &[Job]) -> Result<Vec<(Digest, Manifest)>>
         found.push((digest, manifest));
     }
     // Representations are how evaluations work inside; they would only lengthen the tree.
-    found.retain(|(_, manifest)| manifest.kind != ArtifactKind::LayerPart);
+    found.retain(|(_, manifest)| {
+        !matches!(manifest.kind, ArtifactKind::LayerPart | ArtifactKind::Representations)
+    });
     Ok(found)
 }
 
@@ -157,9 +162,9 @@ pub fn write(data: &ReportData, out: &Path) -> Result<()> {
 /// Prints the result table, or the document with `--json`.
 pub fn print(data: &ReportData, out: &Path, json: bool) {
     if json {
-        println!("{:#}", serde_json::to_value(&data.document).unwrap_or_default());
+        print_json(&serde_json::to_value(&data.document).unwrap_or_default());
     } else {
-        print!("{}", text_tables(&data.document.rows));
+        write_out(&text_tables(&data.document.rows));
     }
     eprintln!("wrote {} and {}", out.join("result.json").display(), out.join("report.html").display());
 }
@@ -167,49 +172,36 @@ pub fn print(data: &ReportData, out: &Path, json: bool) {
 /// A table for each task and classifier: encoders first, floors last and marked.
 fn text_tables(rows: &[Row]) -> String {
     let mut text = String::new();
-    let groups: BTreeSet<(&str, &str)> =
-        rows.iter().map(|row| (row.task.as_str(), classifier(&row.metric))).collect();
-    for (task, kind) in groups {
-        let of_group: Vec<&Row> =
-            rows.iter().filter(|row| row.task == task && classifier(&row.metric) == kind).collect();
-        let mut metrics: Vec<&str> = Vec::new();
-        let mut subjects: Vec<&Row> = Vec::new();
-        for row in &of_group {
-            if !metrics.contains(&row.metric.as_str()) {
-                metrics.push(&row.metric);
-            }
-            if !subjects.iter().any(|known| is_same(known, row)) {
-                subjects.push(row);
-            }
+    let mut tasks: Vec<&str> = rows.iter().map(|row| row.task.as_str()).collect();
+    tasks.dedup();
+    for task in tasks {
+        let of_task: Vec<&Row> = rows.iter().filter(|row| row.task == task).collect();
+        let subjects = report::subjects(&of_task);
+        let metrics = report::metrics(&of_task);
+        for group in metrics.chunk_by(|one, other| classifier_of(one) == classifier_of(other)) {
+            let headers: Vec<String> =
+                group.iter().map(|metric| measure_label(metric).to_uppercase()).collect();
+            let mut columns = vec!["ENCODER"];
+            columns.extend(headers.iter().map(String::as_str));
+            columns.push("N");
+            let lines: Vec<Vec<String>> = subjects
+                .iter()
+                .map(|subject| {
+                    let mut cells = vec![subject_label(subject)];
+                    cells.extend(group.iter().map(|metric| {
+                        let mut found = of_task.iter().filter(|row| row.metric == *metric);
+                        let found = found.find(|row| is_same_subject(row, subject));
+                        found.map_or_else(|| "-".to_owned(), |row| cell(row))
+                    }));
+                    cells.push(subject.n.to_string());
+                    cells
+                })
+                .collect();
+            let classifier = classifier_label(classifier_of(&group[0])).to_lowercase();
+            text.push_str(&format!("\n{task}, {classifier}\n{}", table(&columns, &lines)));
         }
-        subjects.sort_by_key(|row| floor_of(&row.method).is_some());
-        let headers: Vec<String> = metrics.iter().map(|metric| metric_label(metric).to_uppercase()).collect();
-        let mut columns = vec!["ENCODER"];
-        columns.extend(headers.iter().map(String::as_str));
-        columns.push("N");
-        let lines: Vec<Vec<String>> = subjects
-            .iter()
-            .map(|subject| {
-                let mut cells = vec![subject_label(subject)];
-                cells.extend(metrics.iter().map(|metric| {
-                    let found = of_group.iter().find(|row| row.metric == *metric && is_same(row, subject));
-                    found.map_or_else(|| "-".to_owned(), |row| cell(row))
-                }));
-                cells.push(subject.n.to_string());
-                cells
-            })
-            .collect();
-        text.push_str(&format!("\n{task}\n{}", table(&columns, &lines)));
     }
     text
-}
-
-fn classifier(metric: &str) -> &str {
-    metric.split_once('/').map_or("", |(classifier, _)| classifier)
-}
-
-fn is_same(first: &Row, second: &Row) -> bool {
-    crate::report::is_same_subject(first, second)
 }
 
 fn subject_label(row: &Row) -> String {
@@ -249,7 +241,8 @@ mod tests {
         };
         let text = text_tables(&[row("random", 0.6), row("unprivileged", 0.8)]);
         let lines: Vec<&str> = text.trim().lines().collect();
-        assert!(lines[1].contains("LINEAR PROBE, ACCURACY"), "{text}");
+        assert_eq!(lines[0], "tumour, linear probe");
+        assert!(lines[1].contains("ACCURACY"), "{text}");
         assert!(
             lines[2].starts_with("Unprivileged, VICReg") && lines[2].contains("0.800 [0.700, 0.900]"),
             "{text}"

@@ -73,6 +73,7 @@ impl RunProgress {
     pub fn finish(&self) {
         if let Shape::Bars { by_job, .. } = &self.shape {
             by_job.values().for_each(ProgressBar::abandon);
+            eprintln!();
         }
     }
 }
@@ -140,7 +141,7 @@ pub fn describe_progress(job: &Job) -> String {
 
 /// The metric that tells most about how training goes.
 fn key_metric(job: &Job) -> Option<(&str, f64)> {
-    let preferred = ["loss", "loss/total", "generator/l1", "l1", "generator/loss"];
+    let preferred = ["loss", "loss_g_l1"];
     let named = preferred.iter().find_map(|name| job.metrics.get_key_value(*name));
     let any_loss = || {
         let mut losses: Vec<_> = job.metrics.iter().filter(|(name, _)| name.contains("loss")).collect();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::store_location;
 use crate::options::{Common, UpOptions};
-use crate::output::duration;
+use crate::output::{duration, say};
 use crate::system::{LocalOptions, LocalSystem};
 
 /// Starts the coordinator and the workers and keeps them running until Ctrl-C or SIGTERM.
@@ -30,15 +30,15 @@ pub async fn up(common: &Common, options: UpOptions) -> Result<()> {
     })
     .await?;
     if common.json {
-        println!(
+        say!(
             "{}",
             json!({ "coordinator": system.running.coordinator, "store": system.running.store, "pid": system.running.pid })
         );
     } else {
-        println!("coordinator  {}", system.running.coordinator);
-        println!("store        {}", system.running.store);
-        println!("logs         {}", std::path::absolute(common.data.join("logs"))?.display());
-        println!("Ctrl-C stops everything");
+        say!("coordinator  {}", system.running.coordinator);
+        say!("store        {}", system.running.store);
+        say!("logs         {}", std::path::absolute(common.data.join("logs"))?.display());
+        say!("Ctrl-C stops everything");
     }
     interrupted.cancelled().await;
     eprintln!("stopping");

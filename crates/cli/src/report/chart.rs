@@ -25,8 +25,9 @@ pub struct Line<'a> {
     pub style: usize,
 }
 
-/// A chart of lines over steps, with a title. Values that are not finite are left out.
-pub fn lines(title: &str, lines: &[Line<'_>]) -> Markup {
+/// A chart of lines over steps, with a title. Values that are not finite are left out. `may_be_logarithmic`
+/// allows a logarithmic axis where positive values span nearly two decades.
+pub fn lines(title: &str, lines: &[Line<'_>], may_be_logarithmic: bool) -> Markup {
     let drawn: Vec<(&Line<'_>, Vec<(f64, f64)>)> = lines
         .iter()
         .map(|line| (line, thinned(&line.series.points)))
@@ -39,7 +40,7 @@ pub fn lines(title: &str, lines: &[Line<'_>]) -> Markup {
     if !low.is_finite() {
         return html! {};
     }
-    let axis = Axis::around(low, high);
+    let axis = Axis::around(low, high, may_be_logarithmic);
     let x = |step: f64| LEFT + (WIDTH - LEFT - RIGHT) * step / last_step;
     let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - axis.share(value));
     let description = format!("{title}: {}", describe(&drawn));
@@ -122,8 +123,8 @@ struct Axis {
 }
 
 impl Axis {
-    fn around(low: f64, high: f64) -> Self {
-        if low > 0.0 && high / low > 60.0 {
+    fn around(low: f64, high: f64, may_be_logarithmic: bool) -> Self {
+        if may_be_logarithmic && low > 0.0 && high / low > 60.0 {
             let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
             let ticks: Vec<f64> = (first..=last).map(|power| 10_f64.powi(power)).collect();
             let every = ticks.len().div_ceil(6);
@@ -169,7 +170,7 @@ pub fn tick_label(value: f64) -> String {
         return "0".to_owned();
     }
     if size >= 1e6 || size < 1e-3 {
-        return format!("{value:.0e}");
+        return format!("{value:.1e}").replace(".0e", "e");
     }
     let decimals = if size >= 100.0 {
         0
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_enclose_the_values() {
-        let axis = Axis::around(0.13, 0.87);
+        let axis = Axis::around(0.13, 0.87, false);
         assert!(axis.ticks.first().is_some_and(|first| *first <= 0.13));
         assert!(axis.ticks.last().is_some_and(|last| *last >= 0.87));
         assert_eq!(
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn constant_and_wild_values_have_an_axis_too() {
         for (low, high) in [(0.0, 0.0), (5.0, 5.0), (1e-9, 1e6), (-3.0, 1e-3)] {
-            let axis = Axis::around(low, high);
+            let axis = Axis::around(low, high, true);
             assert!(axis.ticks.len() >= 2 && axis.share(low) <= axis.share(high), "{low} {high}");
         }
     }

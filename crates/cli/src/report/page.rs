@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::{Line, legend, lines};
 use super::gallery::gallery;
 use super::style::STYLE;
-use super::words::{floor_of, metric_label};
+use super::words::floor_of;
 use super::{JobReport, ReportData, figures, tables};
 use crate::output::duration;
 
@@ -137,7 +137,7 @@ fn results(data: &ReportData, tasks: &[String]) -> Markup {
             }
             @if !data.document.notes.is_empty() {
                 h3 { "How the figures were made" }
-                ul { @for note in &data.document.notes { li { (note) } } }
+                ul { @for note in &data.document.notes { li { (with_code(note)) } } }
             }
         }
     }
@@ -181,7 +181,7 @@ fn confusions(data: &ReportData) -> Markup {
             section id="confusions" {
                 h2 { "Confusion matrices" }
                 p { "Counts of test tiles, and each cell's share of its true class." }
-                div class="grid" { @for matrix in &data.document.confusions { (tables::confusion(matrix)) } }
+                div class="small" { @for matrix in &data.document.confusions { (tables::confusion(matrix)) } }
             }
         }
     }
@@ -232,14 +232,30 @@ fn curves(title: &str, jobs: &[&JobReport]) -> Markup {
                         Some(Line { label: &job.name, series, style })
                     })
                     .collect();
-                (lines(&curve_title(name), &drawn))
+                (lines(&curve_title(name), &drawn, name.contains("loss")))
             }
         }
     }
 }
 
+/// A metric of training as people read it.
 fn curve_title(name: &str) -> String {
-    if name.contains('/') { metric_label(name) } else { name.replace('_', " ") }
+    match name {
+        "loss_g_l1" => "generator: L1, weighted".to_owned(),
+        "loss_g_gan" => "generator: adversarial".to_owned(),
+        "loss_d_real" => "discriminator: on real images".to_owned(),
+        "loss_d_fake" => "discriminator: on synthetic images".to_owned(),
+        other => other.replace(['_', '/'], " "),
+    }
+}
+
+/// Text in which backticks mark code.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 fn provenance(data: &ReportData) -> Markup {

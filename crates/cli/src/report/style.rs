@@ -22,7 +22,7 @@ pub const STYLE: &str = r#"
 html { font-size: 16px; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font-family: "Source Sans 3", "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif; line-height: 1.55; }
-main { max-width: 68rem; margin: 0 auto; padding: 3rem 1.5rem 5rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 3rem 1.5rem 5rem; }
 h1, h2, h3 { line-height: 1.2; font-weight: 650; text-wrap: balance; }
 h1 { font-size: 2.1rem; margin: 0 0 .4rem; letter-spacing: -.01em; }
 h2 { font-size: 1.35rem; margin: 3.2rem 0 .6rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
@@ -46,7 +46,13 @@ th, td { text-align: left; padding: .42rem .9rem .42rem 0; border-bottom: 1px so
 thead th { font-weight: 600; font-size: .88rem; color: var(--soft); border-bottom: 2px solid var(--line); vertical-align: bottom; }
 tbody th { font-weight: 600; }
 td.number, th.number { text-align: right; white-space: nowrap; }
-.results td.number { padding-left: .6rem; }
+.results td.number, .results th.number { padding: .42rem .45rem; }
+.results thead th.number { white-space: normal; }
+.results tr.floor .tag { display: block; width: max-content; margin: .2rem 0 0; }
+.jobs td { white-space: nowrap; }
+.results th[scope="row"] { min-width: 12.5rem; }
+.results thead th { padding-bottom: .2rem; }
+.results th.group { text-align: center; border-bottom: 1px solid var(--line); padding-left: 1.2rem; }
 .interval { color: var(--soft); font-size: .86em; display: block; }
 tr.floor th, tr.floor td { background: var(--panel); font-weight: 400; }
 tr.floor th { padding-left: .5rem; border-left: 4px double var(--floor); }
@@ -54,6 +60,7 @@ tr.floor th { padding-left: .5rem; border-left: 4px double var(--floor); }
   border: 1px solid var(--floor); border-radius: 3px; padding: 0 .35rem; margin-left: .5rem; vertical-align: .1em; }
 .best { font-weight: 700; text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 29rem), 1fr)); gap: 1.6rem 2.2rem; }
+.small { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1.4rem 2rem; }
 .grid3 { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); gap: 1.4rem 2rem; }
 figure { margin: 0; break-inside: avoid; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }

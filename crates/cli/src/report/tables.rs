@@ -6,7 +6,8 @@ use counterstain_api::result::{Confusion, Row};
 use maud::{Markup, html};
 
 use super::words::{
-    figure, floor_of, is_clearly_best, is_same_subject, method_label, metric_label, row_label,
+    classifier_label, classifier_of, figure, floor_of, is_clearly_best, is_same_subject, measure_label,
+    method_label, row_label,
 };
 use super::{JobReport, LineageEntry};
 use crate::output::{duration, short};
@@ -15,6 +16,7 @@ use crate::output::{duration, short};
 pub fn results(rows: &[&Row]) -> Markup {
     let subjects = subjects(rows);
     let metrics = metrics(rows);
+    let classifiers = classifiers(&metrics);
     let with_seed = has_several_seeds(rows);
     let of_metric =
         |metric: &str| rows.iter().copied().filter(|row| row.metric == metric).collect::<Vec<_>>();
@@ -24,10 +26,13 @@ pub fn results(rows: &[&Row]) -> Markup {
                 caption { "Point estimate on the test split, with its 95 % bootstrap interval below." }
                 thead {
                     tr {
-                        th scope="col" { "Encoder" }
-                        @for metric in &metrics { th scope="col" class="number" { (metric_label(metric)) } }
-                        th scope="col" class="number" { "n" }
+                        th scope="col" rowspan="2" { "Encoder" }
+                        @for (classifier, count) in &classifiers {
+                            th scope="colgroup" class="group" colspan=(count) { (classifier_label(classifier)) }
+                        }
+                        th scope="col" rowspan="2" class="number" { "n" }
                     }
+                    tr { @for metric in &metrics { th scope="col" class="number" { (measure_label(metric)) } } }
                 }
                 tbody {
                     @for subject in &subjects {
@@ -71,7 +76,7 @@ pub fn subjects<'a>(rows: &[&'a Row]) -> Vec<&'a Row> {
     subjects
 }
 
-/// Metrics in document order.
+/// Metrics in document order, those of one classifier together.
 pub fn metrics(rows: &[&Row]) -> Vec<String> {
     let mut metrics: Vec<String> = Vec::new();
     for row in rows {
@@ -79,7 +84,27 @@ pub fn metrics(rows: &[&Row]) -> Vec<String> {
             metrics.push(row.metric.clone());
         }
     }
+    let mut order: Vec<String> = Vec::new();
+    for metric in &metrics {
+        let classifier = classifier_of(metric).to_owned();
+        if !order.contains(&classifier) {
+            order.push(classifier);
+        }
+    }
+    metrics.sort_by_key(|metric| order.iter().position(|classifier| classifier == classifier_of(metric)));
     metrics
+}
+
+/// Classifiers of grouped metrics with the number of their columns.
+fn classifiers(metrics: &[String]) -> Vec<(String, usize)> {
+    let mut classifiers: Vec<(String, usize)> = Vec::new();
+    for metric in metrics {
+        match classifiers.last_mut() {
+            Some((classifier, count)) if classifier == classifier_of(metric) => *count += 1,
+            _ => classifiers.push((classifier_of(metric).to_owned(), 1)),
+        }
+    }
+    classifiers
 }
 
 /// Whether encoders of more than one seed are compared, so that rows must say theirs.
@@ -139,7 +164,7 @@ pub fn confusion(matrix: &Confusion) -> Markup {
 pub fn jobs(jobs: &[JobReport]) -> Markup {
     html! {
         div class="scroll" {
-            table {
+            table class="jobs" {
                 caption { "Times are the coordinator's, UTC. A reused job had been done before with the same spec, data and compute profile." }
                 thead {
                     tr {

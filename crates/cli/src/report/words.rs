@@ -56,26 +56,35 @@ pub fn row_label(method: &str, privileged: &str, loss: &str) -> String {
     label
 }
 
-/// A metric as people read it.
-pub fn metric_label(metric: &str) -> String {
-    let (classifier, measure) = metric.split_once('/').unwrap_or(("", metric));
-    let measure = match measure {
-        "accuracy" => "accuracy",
-        "balanced_accuracy" => "balanced accuracy",
-        "f1" | "f1_macro" => "F1 (macro)",
-        "auc" => "AUC",
-        other => return format!("{}{}", prefix(classifier), other.replace('_', " ")),
-    };
-    format!("{}{measure}", prefix(classifier))
+/// The classifier in a metric's name: `probe`, `kmeans`, or nothing.
+pub fn classifier_of(metric: &str) -> &str {
+    metric.split_once('/').map_or("", |(classifier, _)| classifier)
 }
 
-fn prefix(classifier: &str) -> String {
+/// A classifier as people read it.
+pub fn classifier_label(classifier: &str) -> &str {
     match classifier {
-        "" => String::new(),
-        "probe" => "Linear probe, ".to_owned(),
-        "kmeans" => "k-means, ".to_owned(),
-        "knn" => "kNN, ".to_owned(),
-        other => format!("{other}, "),
+        "probe" => "Linear probe",
+        "kmeans" => "k-means",
+        "knn" => "kNN",
+        other => other,
+    }
+}
+
+/// What a metric measures, without its classifier.
+pub fn measure_label(metric: &str) -> String {
+    match metric.split_once('/').map_or(metric, |(_, measure)| measure) {
+        "f1" | "f1_macro" => "F1 (macro)".to_owned(),
+        "auc" => "AUC".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// A metric as people read it.
+pub fn metric_label(metric: &str) -> String {
+    match classifier_of(metric) {
+        "" => measure_label(metric),
+        classifier => format!("{}, {}", classifier_label(classifier), measure_label(metric)),
     }
 }
 
