@@ -4,6 +4,7 @@
 pub mod cyclegan;
 mod error;
 pub mod fit;
+pub mod hovernet_loss;
 pub mod images;
 pub mod loss;
 pub mod painter;

@@ -19,6 +19,7 @@ mod gradients;
 mod helpers;
 mod hovernet_networks;
 mod hovernet_postproc;
+mod hovernet_targets_losses;
 mod hovernet_tile_patching;
 mod image_quality;
 mod keras_resnet50;
@@ -40,8 +41,6 @@ mod umap_graph;
 
 /// Every implementation, by file name without extension.
 pub const REGISTRY: &Registry = &[
-    ("04_hovernet_tile_patching", cases(hovernet_tile_patching::run)),
-    ("04_hovernet_postproc", cases(hovernet_postproc::run)),
     ("01_barlow_twins", cases(barlow_twins::run)),
     ("01_facebook_vicreg", cases(facebook_vicreg::run)),
     ("01_trident_infonce", cases(trident_infonce::run)),
@@ -56,6 +55,9 @@ pub const REGISTRY: &Registry = &[
     ("04_cyclegan_nets", cases(cyclegan_nets::run)),
     ("04_hovernet_fast", cases(hovernet_networks::run)),
     ("04_hovernet_original", cases(hovernet_networks::run)),
+    ("04_hovernet_postproc", cases(hovernet_postproc::run)),
+    ("04_hovernet_targets_losses", cases(hovernet_targets_losses::run)),
+    ("04_hovernet_tile_patching", cases(hovernet_tile_patching::run)),
     ("04_keras_resnet50", cases(keras_resnet50::run)),
     ("04_resnet18", cases(resnet::run)),
     ("04_resnet50", cases(resnet::run)),
