@@ -34,7 +34,7 @@ pub struct WorkerOptions {
     #[arg(long, default_value_t = 8 << 30)]
     pub cache_bytes: u64,
     /// Seconds between checkpoints; changes no result
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, env = "COUNTERSTAIN_CHECKPOINT_SECONDS", default_value_t = 60.0)]
     pub checkpoint_seconds: f64,
 }
 

@@ -8,15 +8,6 @@ use anyhow::{Result, bail};
 use crate::setup::{cargo_tool, prepare, python_tools};
 use crate::shell::{command, root, run};
 
-/// The programs of the system.
-const PROGRAMS: [&str; 5] = [
-    "counterstain-cli",
-    "counterstain-coordinator",
-    "counterstain-synthesis",
-    "counterstain-training",
-    "counterstain-evaluation",
-];
-
 /// The main job on simulated tissue.
 pub fn demo(rest: &[String]) -> Result<()> {
     prepare()?;
@@ -93,11 +84,10 @@ pub fn ci() -> Result<()> {
     test(&[])
 }
 
+/// The whole workspace at once: fewer packages would resolve other features and build dependencies twice.
 fn build_programs(flags: &[&str]) -> Result<()> {
-    let mut arguments = vec!["build"];
+    let mut arguments = vec!["build", "--workspace", "--bins"];
     arguments.extend(flags);
-    arguments.extend(PROGRAMS.iter().flat_map(|name| ["--package", name]));
-    arguments.push("--bins");
     run(&mut command("cargo", &arguments))
 }
 
