@@ -55,7 +55,6 @@ fn element_count(shape: &[i64]) -> usize {
 ///
 /// `name` is the full hashed name (prefix included), `shape` the variable's. The
 /// result is f32, except for `num_batches_tracked`, which is an int64 zero.
-#[must_use]
 pub fn weight(set_constant: u64, layout: Layout, name: &str, shape: &[i64]) -> Tensor {
     let component = match layout {
         Layout::Torch => name.rsplit('.').next().unwrap_or(name),
@@ -90,7 +89,6 @@ pub fn weight(set_constant: u64, layout: Layout, name: &str, shape: &[i64]) -> T
 }
 
 /// `gold_input`: f32 numbers uniform in [`lo`, `hi`), floored where asked.
-#[must_use]
 pub fn input(set_constant: u64, name: &str, shape: &[i64], lo: f64, hi: f64, floor: bool) -> Tensor {
     let values = fill(set_constant, name, element_count(shape), |u| {
         let value = lo + (hi - lo) * u;
