@@ -1,8 +1,11 @@
 //! The jobs `embed` and `evaluate` on simulated tissue in a store in memory.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
-use counterstain_api::proto::evaluation::v1::{EmbedSpec, EvaluateSpec};
+use counterstain_api::proto::evaluation::v1::evaluation_service_server::EvaluationService;
+use counterstain_api::proto::evaluation::v1::{EmbedRequest, EmbedSpec, EvaluateSpec, GetStatusRequest};
 use counterstain_api::proto::job::v1::JobSpec;
 use counterstain_api::proto::job::v1::job_spec::Kind;
 use counterstain_api::result::ResultDocument;
@@ -14,15 +17,16 @@ use counterstain_artifact::{
     put_artifact,
 };
 use counterstain_evaluation::engine::encoder::Architecture;
-use counterstain_evaluation::service::EvaluationEngine;
+use counterstain_evaluation::service::{EvaluationEngine, Online};
 use counterstain_simulate::{SplitSizes, Tissue};
 use counterstain_tile::encode::encode_png;
 use counterstain_worker::testing::{Recorder, TestTask};
-use counterstain_worker::{Engine, TaskError};
+use counterstain_worker::{Engine, OnlineContext, StatusHandle, TaskError};
 use std::sync::Arc;
 use std::time::Duration;
 use tch::Device;
 use tokio::runtime::Runtime;
+use tonic::Request;
 
 const SIDE: usize = 32;
 
@@ -250,7 +254,9 @@ fn damaged_or_diverged_encoders_are_named() {
     let dataset = bench.whole_dataset();
     let broken = bench.encoder(5, "siamese", |_| b"no weights at all".to_vec());
     let (outcome, _) = bench.run(embed(&broken, &dataset), |_| ());
-    assert!(!outcome.unwrap_err().retryable);
+    let error = outcome.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Corrupt);
+    assert!(error.message.contains(&broken.to_string()), "{error}");
     let diverged = bench.encoder(5, "siamese", |mut bytes| {
         let length = bytes.len();
         bytes[length - 64..].copy_from_slice(&[0xff; 64]);
@@ -261,6 +267,35 @@ fn damaged_or_diverged_encoders_are_named() {
     assert!(error.message.contains("tile-") && error.message.contains("diverged"), "{error}");
     let error = bench.run(embed(&dataset, &dataset), |_| ()).0.unwrap_err();
     assert!(error.message.contains("is a dataset; a encoder is needed"), "{error}");
+}
+
+#[test]
+fn a_tile_is_embedded_online_as_in_a_job() {
+    let bench = Bench::new();
+    let encoder = bench.encoder(5, "siamese", |bytes| bytes);
+    let tissue = Tissue { size: SIDE, seed: 1, ..Tissue::default() };
+    let image = encode_png(&tissue.sample(0, 0, 0).he).unwrap();
+    bench.runtime.block_on(async {
+        let context = OnlineContext { store: bench.store.clone(), status: StatusHandle::default() };
+        let online = Online::start(context, Device::Cpu, 1).unwrap();
+        let call =
+            |encoder: String, image: Vec<u8>| online.embed(Request::new(EmbedRequest { encoder, image }));
+        let row = call(encoder.to_string(), image.clone()).await.unwrap().into_inner().representation;
+        assert_eq!(row.len(), 512);
+        assert_eq!(row, call(encoder.to_string(), image.clone()).await.unwrap().into_inner().representation);
+        let refused = [
+            (call("nonsense".to_owned(), image.clone()).await, tonic::Code::InvalidArgument),
+            (call(encoder.to_string(), vec![]).await, tonic::Code::InvalidArgument),
+            (call(encoder.to_string(), image[..40].to_vec()).await, tonic::Code::InvalidArgument),
+            (call(Digest::of(b"unknown").to_string(), image).await, tonic::Code::NotFound),
+        ];
+        for (answer, code) in refused {
+            assert_eq!(answer.unwrap_err().code(), code);
+        }
+        let idle =
+            online.get_status(Request::new(GetStatusRequest {})).await.unwrap().into_inner().run.unwrap();
+        assert!(idle.job_id.is_empty());
+    });
 }
 
 #[test]

@@ -194,7 +194,8 @@ impl Encoder {
 
     fn represent_equal(&self, images: &[Input]) -> Result<Vec<f32>, EncoderError> {
         let Some(first) = images.first() else { return Ok(Vec::new()) };
-        let values: Vec<f32> = images.iter().flat_map(|image| image.values.iter().copied()).collect();
+        let mut values = Vec::with_capacity(images.len() * first.values.len());
+        images.iter().for_each(|image| values.extend_from_slice(&image.values));
         let shape = [images.len() as i64, 3, first.height as i64, first.width as i64];
         let batch = Tensor::from_slice(&values).f_reshape(shape)?.f_to_device(self.device)?;
         let out = tch::no_grad(|| {

@@ -233,6 +233,44 @@ mod tests {
     }
 
     #[test]
+    fn two_classes_are_fitted_as_scikit_learn_does() {
+        // LogisticRegression(C=0.5, tol=1e-12) of scikit-learn 1.9 on these points.
+        let points = [
+            [0.13, -0.13],
+            [0.64, 0.1],
+            [-0.54, 0.36],
+            [1.3, 0.95],
+            [-0.7, -1.27],
+            [-0.62, 0.04],
+            [-2.33, -0.22],
+            [-1.25, -0.73],
+            [-0.54, -0.32],
+            [0.41, 1.04],
+            [-0.13, 1.37],
+            [-0.67, 0.35],
+            [0.9, 0.09],
+            [-0.74, -0.92],
+        ];
+        let labels = [0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1];
+        let points = from_rows(points.as_flattened(), 14, 2).unwrap();
+        let config = LogisticConfig { c: 0.5, tolerance: 1e-10, iterations: 1000 };
+        let fitted = LogisticRegression::fit(&points, &labels, 2, &config).unwrap();
+        let probabilities = fitted.probabilities(&points, 2).unwrap();
+        let found = [
+            fitted.coefficients[0],
+            fitted.coefficients[1],
+            fitted.intercepts[0],
+            probabilities[1],
+            probabilities[3],
+        ];
+        let expected =
+            [0.729_814_461_309, 0.516_139_602_647, 0.188_678_835_256, 0.553_903_840_833, 0.669_820_661_600];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-8, "{found} {expected}");
+        }
+    }
+
+    #[test]
     fn a_class_that_does_not_occur_has_probability_zero() {
         let (points, labels) = blobs(40, 3, 2);
         let labels: Vec<usize> = labels.into_iter().map(|label| label * 2).collect();

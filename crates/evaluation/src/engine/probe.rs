@@ -36,6 +36,10 @@ impl Split<'_> {
     }
 }
 
+/// Weaker penalties are not tried once this many in a row were worse than the best: on
+/// wide representations they take the longest and only fit the train split closer.
+const WORSE_IN_A_ROW: usize = 2;
+
 /// How the penalty is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeConfig {
@@ -50,10 +54,10 @@ pub struct ProbeConfig {
 }
 
 impl Default for ProbeConfig {
-    /// C from 1e-5 to 10 by powers of ten; a fifth of the train split validates.
+    /// C from 1e-5 to 1,000 by powers of ten; a fifth of the train split validates.
     fn default() -> Self {
         Self {
-            candidates: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0],
+            candidates: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0],
             validation_fraction: 0.2,
             fit: LogisticConfig::default(),
             seed: 0,
@@ -81,7 +85,7 @@ pub struct Probe {
     pub classes: usize,
     /// The chosen C.
     pub c: f64,
-    /// All candidates, by rising C.
+    /// The candidates that were compared, by rising C.
     pub candidates: Vec<Candidate>,
     /// The parts that compared them.
     pub parts: Parts,
@@ -136,6 +140,7 @@ fn compare(
     let fit_points = standardiser.apply(&fit_points)?;
     let validation_points = standardiser.apply(&select(train.points, &parts.validation)?)?;
     let mut previous: Option<LogisticRegression> = None;
+    let (mut best, mut worse) = (f64::INFINITY, 0);
     let mut candidates = Vec::with_capacity(values.len());
     for &c in values {
         let config = LogisticConfig { c, ..*fit };
@@ -143,8 +148,16 @@ fn compare(
         let fitted =
             LogisticRegression::fit_from(&fit_points, &fit_labels, classes, &config, previous.as_ref())?;
         let probabilities = fitted.probabilities(&validation_points, classes)?;
-        candidates
-            .push(Candidate { c, validation_loss: log_loss(&validation_labels, &probabilities, classes)? });
+        let validation_loss = log_loss(&validation_labels, &probabilities, classes)?;
+        if validation_loss < best {
+            (best, worse) = (validation_loss, 0);
+        } else {
+            worse += 1;
+        }
+        candidates.push(Candidate { c, validation_loss });
+        if worse == WORSE_IN_A_ROW {
+            break;
+        }
         previous = Some(fitted);
     }
     Ok(candidates)
@@ -227,7 +240,14 @@ mod tests {
         let right = predictions.classes.iter().zip(&truth).filter(|(a, b)| a == b).count();
         assert!(right > 85, "{right} of 100");
         assert!(probe.parts.by_group);
-        assert_eq!(probe.candidates.len(), 7);
+        let losses = probe.candidates.iter().map(|candidate| candidate.validation_loss);
+        let best = losses.clone().fold(f64::INFINITY, f64::min);
+        assert!(
+            probe
+                .candidates
+                .iter()
+                .any(|candidate| candidate.c == probe.c && candidate.validation_loss == best)
+        );
         let again = linear_probe(&train, &test, 2, &ProbeConfig::default()).unwrap();
         assert_eq!(again.0, probe);
         assert_eq!(again.1, predictions);
@@ -240,6 +260,19 @@ mod tests {
         let a = linear_probe(&train, &data(50, "test").0, 2, &ProbeConfig::default()).unwrap().0;
         let b = linear_probe(&train, &(data(50, "other").0 * 5.0), 2, &ProbeConfig::default()).unwrap().0;
         assert_eq!(a, b);
+    }
+
+    #[test]
+    fn weaker_penalties_are_not_tried_once_they_only_overfit() {
+        let points = data(60, "train").0;
+        let noise: Vec<usize> = (0..60).map(|index| (index / 7 + index / 3) % 2).collect();
+        let columns = points.narrow(1, 2, 20);
+        let config = ProbeConfig::default();
+        let probe =
+            Probe::train(&Split { points: &columns, labels: &noise, groups: None }, 2, &config).unwrap();
+        let tried = probe.candidates.len();
+        assert!(tried < config.candidates.len(), "{:?}", probe.candidates);
+        assert!(probe.c <= probe.candidates[tried - 1 - WORSE_IN_A_ROW].c);
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn spec_digest(task: &Task) -> Digest {
 
 /// A safetensors file of `samples` rows.
 pub fn write_rows(rows: &[f32], samples: usize) -> Result<Vec<u8>, TaskError> {
-    let width = if samples == 0 { 0 } else { rows.len() / samples };
+    let width = rows.len().checked_div(samples).unwrap_or(0);
     let internal = |error: &dyn std::fmt::Display| TaskError::new(ErrorCode::Internal, error.to_string());
     let tensor = Tensor::from_slice(rows)
         .f_reshape([samples as i64, width as i64])

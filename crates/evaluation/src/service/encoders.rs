@@ -94,7 +94,10 @@ pub fn build(
     device: Device,
     dtype: Option<TensorKind>,
 ) -> Result<Encoder, TaskError> {
-    Ok(Encoder::new(description.architecture(), weights, device, dtype)?)
+    Encoder::new(description.architecture(), weights, device, dtype).map_err(|error| {
+        let TaskError { code, message, .. } = error.into();
+        TaskError::new(code, format!("encoder {}: {message}", description.digest))
+    })
 }
 
 /// One randomly initialised encoder for each architecture among `trained`, as artifacts

@@ -1,6 +1,7 @@
 //! What an engine's error means for a job: its code, and whether another try can help.
 
 use counterstain_api::error::ErrorCode;
+use counterstain_torch::Error as TorchError;
 use counterstain_worker::TaskError;
 
 use crate::engine::Error;
@@ -23,6 +24,15 @@ fn libtorch_code(text: &str) -> ErrorCode {
     }
 }
 
+fn torch_code(error: &TorchError) -> ErrorCode {
+    match error {
+        TorchError::Safetensors(_) | TorchError::Tensor { .. } | TorchError::DuplicateTensor(_) => {
+            ErrorCode::Corrupt
+        }
+        other => libtorch_code(&other.to_string()),
+    }
+}
+
 impl From<Error> for TaskError {
     fn from(error: Error) -> Self {
         Self::new(code(&error), error.to_string())
@@ -34,7 +44,7 @@ impl From<EncoderError> for TaskError {
         let code = match &error {
             EncoderError::Architecture(_) | EncoderError::Normalisation(_) => ErrorCode::NewerSchema,
             EncoderError::Model(counterstain_model::Error::Torch(torch)) | EncoderError::Torch(torch) => {
-                libtorch_code(&torch.to_string())
+                torch_code(torch)
             }
             EncoderError::Model(_) => ErrorCode::Corrupt,
             EncoderError::Tile { .. } => ErrorCode::FailedPrecondition,
@@ -47,10 +57,9 @@ impl From<EncoderError> for TaskError {
 pub fn guarded<R>(compute: impl FnOnce() -> Result<R, TaskError>) -> Result<R, TaskError> {
     // `guard` wants an error that it can make from its own; neither type is this crate's.
     struct Failed(TaskError);
-    impl From<counterstain_torch::Error> for Failed {
-        fn from(error: counterstain_torch::Error) -> Self {
-            let text = error.to_string();
-            Self(TaskError::new(libtorch_code(&text), text))
+    impl From<TorchError> for Failed {
+        fn from(error: TorchError) -> Self {
+            Self(TaskError::new(torch_code(&error), error.to_string()))
         }
     }
     counterstain_torch::guard(|| compute().map_err(Failed)).map_err(|Failed(error)| error)

@@ -26,6 +26,7 @@ use crate::engine::kmeans::{KMeansConfig, Naming};
 use crate::engine::points;
 use crate::engine::probe::{ProbeConfig, Split, k_means_probe, linear_probe};
 use crate::engine::scoring::{Scores, ScoringConfig, score};
+use crate::engine::split::validation_parts;
 
 /// Level of all intervals.
 const LEVEL: f64 = 0.95;
@@ -86,7 +87,7 @@ impl Evaluation<'_> {
             seed: self.spec.seed(),
         };
         let mut document =
-            ResultDocument { schema: result::SCHEMA, notes: self.notes(), ..ResultDocument::default() };
+            ResultDocument { schema: result::SCHEMA, notes: self.notes()?, ..ResultDocument::default() };
         for (position, subject) in subjects.iter().enumerate() {
             self.task.check()?;
             self.task.progress("probes", position as u64, subjects.len() as u64, "sets");
@@ -206,14 +207,20 @@ impl Evaluation<'_> {
     }
 
     /// What a reader must know to judge the rows.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Result<Vec<String>, TaskError> {
         let mut notes = vec![format!(
             "Probe and k-means learn from split {}; split {} is scored once.",
             self.train.describe(),
             self.test.describe()
         )];
         let share = self.spec.validation_share();
-        let by = if self.train.groups.is_some() { "whole groups" } else { "samples, stratified by class" };
+        let groups = self.train.groups.as_deref();
+        let parts = validation_parts(&self.train.labels, groups, share, self.spec.seed())?;
+        let by = match (parts.by_group, groups) {
+            (true, _) => "whole groups",
+            (false, Some(_)) => "samples, since the groups cannot be divided so that every class stays",
+            (false, None) => "samples, stratified by class",
+        };
         notes.push(format!(
             "The probe's regularisation is chosen on {:.0} % of the train split, drawn by {by}; clusters are named by the majority of their train samples.",
             share * 100.0
@@ -238,7 +245,7 @@ impl Evaluation<'_> {
             "Floors: `random` is an untrained encoder of the same architecture, `colour-statistics` are 33 figures of colour and gradient. A difference smaller than that to a floor is no finding."
                 .to_owned(),
         );
-        notes
+        Ok(notes)
     }
 }
 
