@@ -44,6 +44,7 @@ pub async fn run(
     let store = Store::open(&options.store)?;
     store.probe().await?;
     let storage = Arc::new(SqliteStorage::open(&options.database).await?);
+    tracing::info!(%address, database = options.database, store = store.location(), "started");
     let scheduler = Scheduler::start(storage.clone(), store, options.policy(), stop).await?;
     ready(address);
     let served = service::serve(scheduler, listener).await;

@@ -7,7 +7,7 @@ use counterstain_api::{Digest, spec};
 
 use crate::limits;
 use crate::machine::{self, Effect, Event, JobId, Level, Millis, Policy};
-use crate::storage::{NewLogLine, Revision, StoredJob, Transaction};
+use crate::storage::{Artifact, NewLogLine, Revision, StoredJob, Transaction};
 
 /// What to do once a change is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +150,14 @@ impl Change {
             attempt,
             sequence: None,
         }
+    }
+
+    /// Makes artifacts known.
+    pub async fn put_artifacts(&mut self, artifacts: &[Artifact]) -> Result<(), ApiError> {
+        for artifact in artifacts {
+            self.transaction.put_artifact(artifact).await?;
+        }
+        Ok(())
     }
 
     /// Makes the change durable and says what to do now.

@@ -31,16 +31,26 @@ impl Scheduler {
     /// The store does not have it, it is damaged or of a newer schema, or the database fails.
     pub async fn index(&self, digest: Digest, job: Option<JobId>) -> Result<Artifact> {
         let manifest = self.store().manifest(&digest).await?;
-        self.index_manifest(digest, &manifest, job).await
+        let new = self.lineage(digest, &manifest, job).await?;
+        let this = self.clone();
+        whole(async move {
+            let mut change = this.change().await?;
+            change.put_artifacts(&new).await?;
+            this.commit(change).await
+        })
+        .await?;
+        let known = self.storage().artifact(&digest).await?;
+        known.ok_or_else(|| ApiError::new(ErrorCode::Internal, "an artifact that was just indexed is gone"))
     }
 
-    /// As [`Scheduler::index`], for a manifest that was just read or written.
-    pub(super) async fn index_manifest(
+    /// What the index is to hold of an artifact and of those of its ancestors that are not known yet, which
+    /// come first, so that their order of age is that of the lineage.
+    pub(super) async fn lineage(
         &self,
         digest: Digest,
         manifest: &Manifest,
         job: Option<JobId>,
-    ) -> Result<Artifact> {
+    ) -> Result<Vec<Artifact>> {
         let mut new = vec![self.record(digest, manifest, job)];
         let mut seen = HashSet::from([digest]);
         let mut open: Vec<Digest> = manifest.inputs.iter().map(|input| input.digest).collect();
@@ -60,18 +70,8 @@ impl Scheduler {
                 Err(error) => return Err(error.into()),
             }
         }
-        let this = self.clone();
-        whole(async move {
-            let mut change = this.change().await?;
-            // Inputs first, so that their order of age is that of the lineage.
-            for artifact in new.iter().rev() {
-                change.transaction.put_artifact(artifact).await?;
-            }
-            this.commit(change).await
-        })
-        .await?;
-        let known = self.storage().artifact(&digest).await?;
-        known.ok_or_else(|| ApiError::new(ErrorCode::Internal, "an artifact that was just indexed is gone"))
+        new.reverse();
+        Ok(new)
     }
 
     /// Points a tag to an artifact.

@@ -47,7 +47,6 @@ impl Scheduler {
         let deadline = Instant::now() + wait;
         let mut work = self.inner.work.subscribe();
         let worker = self.heard_of(worker).await?;
-        self.abandon_held(worker.id).await?;
         loop {
             work.borrow_and_update();
             if let Some(handout) = self.try_lease(&worker).await? {
@@ -62,6 +61,7 @@ impl Scheduler {
         }
     }
 
+    /// Notes that a worker asks for work, and takes from it what it still holds.
     async fn heard_of(&self, id: WorkerId) -> Result<Worker> {
         let worker = self.storage().worker(id).await?.ok_or_else(|| {
             let message = format!("there is no worker {id}");
@@ -72,22 +72,13 @@ impl Scheduler {
             let mut change = this.change().await?;
             let now = change.now;
             change.transaction.touch_worker(id, now).await?;
+            while let Some((job, part, fence)) = change.transaction.held_part(id).await? {
+                change.apply(job, Event::Abandon(Claim { worker: id, part, fence })).await?;
+            }
             this.commit(change).await
         })
         .await?;
         Ok(worker)
-    }
-
-    async fn abandon_held(&self, worker: WorkerId) -> Result<()> {
-        let this = self.clone();
-        whole(async move {
-            let mut change = this.change().await?;
-            while let Some((job, part, fence)) = change.transaction.held_part(worker).await? {
-                change.apply(job, Event::Abandon(Claim { worker, part, fence })).await?;
-            }
-            this.commit(change).await
-        })
-        .await
     }
 
     async fn try_lease(&self, worker: &Worker) -> Result<Option<Handout>> {

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::machine::{Event, JobId, JobState, Policy};
-use crate::storage::{NewJob, NewPipeline, Storage, StoredJob, Submission};
+use crate::storage::{Artifact, NewJob, NewPipeline, Storage, StoredJob, Submission};
 use change::{Applied, Change, Signals};
 
 pub use leasing::Granted;
@@ -188,9 +188,15 @@ impl Scheduler {
 
     /// Applies one event in a transaction of its own.
     async fn act(&self, job: JobId, event: Event) -> Result<StoredJob> {
+        self.act_with(job, event, Vec::new()).await
+    }
+
+    /// Applies an event and makes the artifacts known that it is about, both or neither.
+    async fn act_with(&self, job: JobId, event: Event, artifacts: Vec<Artifact>) -> Result<StoredJob> {
         let this = self.clone();
         whole(async move {
             let mut change = this.change().await?;
+            change.put_artifacts(&artifacts).await?;
             let Applied { job, .. } = change.apply(job, event).await?;
             this.commit(change).await?;
             Ok(job)

@@ -13,7 +13,7 @@ use counterstain_artifact::{ArtifactKind, DatasetBody, Manifest, layer_from_part
 use super::{Result, Scheduler};
 use crate::limits;
 use crate::machine::{Event, Failure, JobId, PartState};
-use crate::storage::StoredJob;
+use crate::storage::{Artifact, StoredJob};
 
 /// Pause before another try when the store cannot be reached.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -57,18 +57,18 @@ impl Scheduler {
         let Some(view) = self.storage().jobs(&[id]).await?.pop() else { return Ok(()) };
         let job = view.stored;
         let outcome = if job.job.is_to_divide() {
-            self.count_parts(&job).await.map(Event::Divided)
+            self.count_parts(&job).await.map(|parts| (Event::Divided(parts), Vec::new()))
         } else if job.job.is_to_assemble() {
-            self.assemble(&job).await.map(Event::Assembled)
+            self.assemble(&job).await
         } else {
             return Ok(());
         };
-        let event = match outcome {
-            Ok(event) => event,
+        let (event, artifacts) = match outcome {
+            Ok(prepared) => prepared,
             Err(error) if error.code.retryable() => return Err(error),
-            Err(error) => Event::Impossible(Failure::new(error.code, error.message)),
+            Err(error) => (Event::Impossible(Failure::new(error.code, error.message)), Vec::new()),
         };
-        match self.act(id, event).await {
+        match self.act_with(id, event, artifacts).await {
             // Cancelled or retried meanwhile: the machine knows better.
             Err(error) if error.code == ErrorCode::FailedPrecondition => Ok(()),
             other => other.map(drop),
@@ -95,7 +95,7 @@ impl Scheduler {
     }
 
     /// Writes the layer whose shards are the outputs of the parts, in part order.
-    async fn assemble(&self, job: &StoredJob) -> Result<Digest> {
+    async fn assemble(&self, job: &StoredJob) -> Result<(Event, Vec<Artifact>)> {
         let Some(Kind::GenerateLayer(spec)) = &job.spec.kind else {
             let message = format!("job {} has no output to assemble", job.id);
             return Err(ApiError::new(ErrorCode::Internal, message));
@@ -108,7 +108,7 @@ impl Scheduler {
         }
         let layer = layer_from_parts(&spec.layer, &parts)?;
         let digest = self.store().put_manifest(&layer).await?;
-        self.index_manifest(digest, &layer, Some(job.id)).await?;
-        Ok(digest)
+        let artifacts = self.lineage(digest, &layer, Some(job.id)).await?;
+        Ok((Event::Assembled(digest), artifacts))
     }
 }

@@ -63,8 +63,8 @@ impl Scheduler {
         let event = Event::CommitCheckpoint(claim, checkpoint.clone());
         let stored = self.try_on(job, &event).await?;
         let manifest = self.verify_checkpoint(&stored, &checkpoint.digest, checkpoint.step).await?;
-        self.index_manifest(checkpoint.digest, &manifest, Some(job)).await?;
-        self.act(job, event).await?;
+        let artifacts = self.lineage(checkpoint.digest, &manifest, Some(job)).await?;
+        self.act_with(job, event, artifacts).await?;
         Ok(())
     }
 
@@ -76,8 +76,8 @@ impl Scheduler {
         let event = Event::Complete(claim, output);
         let stored = self.try_on(job, &event).await?;
         let manifest = self.verify_output(&stored, claim.part, &output).await?;
-        self.index_manifest(output, &manifest, Some(job)).await?;
-        self.act(job, event).await?;
+        let artifacts = self.lineage(output, &manifest, Some(job)).await?;
+        self.act_with(job, event, artifacts).await?;
         Ok(())
     }
 
