@@ -29,8 +29,23 @@ pub fn joint_embedding_step(
     let embeddings: Vec<Tensor> =
         views.iter().enumerate().map(|(branch, view)| embed(branch, view)).collect();
     let computed = loss.compute(&embeddings)?;
-    optimizer.zero_grad();
-    computed.total.backward();
-    optimizer.step(lr);
+    descend(&computed.total, optimizer, lr).unwrap_or_else(|error| panic!("{error}"));
     Ok(computed.named)
+}
+
+/// Goes back from `total` (shape []) and updates what `optimizer` holds with rate `lr`.
+///
+/// # Errors
+/// When libtorch refuses the gradients.
+///
+/// # Panics
+/// Where libtorch refuses to go back, as `tch` does.
+pub fn descend(
+    total: &Tensor,
+    optimizer: &mut dyn Optimizer,
+    lr: f64,
+) -> Result<(), counterstain_torch::Error> {
+    optimizer.zero_grad();
+    total.backward();
+    optimizer.try_step(lr)
 }

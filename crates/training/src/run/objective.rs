@@ -6,21 +6,12 @@ use counterstain_worker::TaskError;
 use tch::Tensor;
 
 use crate::engine::loss::{
-    InfonceConfig, Reduction, VicregConfig, VicregNormalisation, cross_entropy, infonce, vicreg,
+    Computed, InfonceConfig, JointEmbedding, Reduction, VicregConfig, VicregNormalisation, cross_entropy,
 };
-
-/// What a step minimises and what it records.
-pub struct Value {
-    /// To be differentiated, shape [].
-    pub total: Tensor,
-    /// The figures to record, by name; detached.
-    pub terms: Vec<(&'static str, Tensor)>,
-}
 
 /// The objective of a spec.
 pub enum Objective {
-    Vicreg(VicregConfig),
-    Infonce(InfonceConfig),
+    JointEmbedding(JointEmbedding),
     CrossEntropy(Reduction),
 }
 
@@ -31,16 +22,19 @@ impl Objective {
             LossReduction::Sum | LossReduction::Unspecified => Reduction::Sum,
         };
         match spec.loss() {
-            Loss::Infonce => Self::Infonce(InfonceConfig { temperature: spec.temperature(), reduction }),
             Loss::CrossEntropy => Self::CrossEntropy(reduction),
-            Loss::Vicreg | Loss::Unspecified => Self::Vicreg(VicregConfig {
+            Loss::Infonce => Self::JointEmbedding(JointEmbedding::Infonce(InfonceConfig {
+                temperature: spec.temperature(),
+                reduction,
+            })),
+            Loss::Vicreg | Loss::Unspecified => Self::JointEmbedding(JointEmbedding::Vicreg(VicregConfig {
                 invariance: spec.vicreg_lambda(),
                 variance: spec.vicreg_mu(),
                 covariance: spec.vicreg_nu(),
                 normalisation: VicregNormalisation::Trident,
                 reduction,
                 ..VicregConfig::default()
-            }),
+            })),
         }
     }
 
@@ -48,16 +42,11 @@ impl Objective {
     ///
     /// # Errors
     /// The tensors do not fit the loss.
-    pub fn value(&self, outputs: &[Tensor], labels: &Tensor) -> Result<Value, TaskError> {
+    pub fn compute(&self, outputs: &[Tensor], labels: &Tensor) -> Result<Computed, TaskError> {
         let outcome = match self {
-            Self::Vicreg(config) => {
-                vicreg(outputs, config).map(|terms| Value { terms: terms.named(), total: terms.total })
-            }
-            Self::Infonce(config) => {
-                infonce(outputs, config).map(|terms| Value { terms: terms.named(), total: terms.total })
-            }
+            Self::JointEmbedding(loss) => loss.compute(outputs),
             Self::CrossEntropy(reduction) => cross_entropy(&outputs[0], labels, *reduction)
-                .map(|terms| Value { terms: terms.named(), total: terms.total }),
+                .map(|terms| Computed { named: terms.named(), total: terms.total }),
         };
         outcome.map_err(|error| TaskError::new(ErrorCode::InvalidArgument, error.to_string()))
     }

@@ -22,6 +22,7 @@ use super::networks::Networks;
 use super::objective::Objective;
 use super::plan::{Plan, dtype};
 use crate::engine::schedule::warmup_cosine;
+use crate::engine::step::descend;
 
 /// Batches made ahead of the step that needs them.
 const AHEAD: usize = 3;
@@ -107,18 +108,15 @@ impl Training<'_> {
             batch.views.iter().map(|view| to_tensor(view, self.data.side, self.device)).collect();
         let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
         let outputs = autocast(self.device, self.dtype, || self.networks.forward(&views));
-        let value = self.objective.value(&outputs, &labels)?;
+        let computed = self.objective.compute(&outputs, &labels)?;
         let learning_rate = warmup_cosine(step, self.plan.total_steps(), self.warmup, self.peak);
-        self.check_finite(step, &value.terms)?;
-        self.optimizer.zero_grad();
-        value.total.backward();
-        self.optimizer
-            .try_step(learning_rate)
+        self.check_finite(step, &computed.named)?;
+        descend(&computed.total, self.optimizer.as_mut(), learning_rate)
             .map_err(|error| TaskError::new(ErrorCode::Internal, format!("step {}: {error}", step + 1)))?;
         let done = step + 1;
         self.pace.add(self.plan.batch_size);
         if self.pace.reports(done) {
-            self.report(done, &value.terms, &outputs[0], learning_rate);
+            self.report(done, &computed.named, &outputs[0], learning_rate);
         }
         Ok(())
     }
