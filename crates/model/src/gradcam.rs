@@ -15,15 +15,15 @@ pub enum Method {
 /// A heat map at the resolution of the activations.
 #[derive(Debug)]
 pub struct HeatMap {
-    /// How much each channel counts, [N, C].
+    /// How much each channel counts, `[N, C]`.
     pub weights: Tensor,
-    /// The weighted sum of the channels before its ReLU, [N, h, w].
+    /// The weighted sum of the channels before its ReLU, `[N, h, w]`.
     pub raw: Tensor,
 }
 
 impl HeatMap {
     /// The map as shown over an image: positive part, stretched to 0..1 per image,
-    /// bilinearly resized to `height`×`width` and stretched again, [N, height, width].
+    /// bilinearly resized to `height`×`width` and stretched again, `[N, height, width]`.
     pub fn over_image(&self, height: i64, width: i64) -> Tensor {
         let stretched = stretch(&self.raw.relu()).unsqueeze(1);
         let resized = stretched.upsample_bilinear2d([height, width], false, None, None).squeeze_dim(1);
@@ -33,8 +33,8 @@ impl HeatMap {
 
 /// Computes a heat map.
 ///
-/// `activations` [N, C, h, w] are those of the layer in question; `scores` goes on
-/// from there to one score per image (the logit of the class in question), [N].
+/// `activations` `[N, C, h, w]` are those of the layer in question; `scores` goes on
+/// from there to one score per image (the logit of the class in question), `[N]`.
 pub fn heat_map(activations: &Tensor, scores: impl FnOnce(&Tensor) -> Tensor, method: Method) -> HeatMap {
     let activations = activations.detach().copy().set_requires_grad(true);
     let total = tch::with_grad(|| scores(&activations).sum(None));

@@ -55,11 +55,11 @@ const NORM: BatchNormConfig = BatchNormConfig::TORCH;
 /// The maps for N images, before softmax.
 #[derive(Debug)]
 pub struct Maps {
-    /// Type logits [N, types, h, w], for a network that types.
+    /// Type logits `[N, types, h, w]`, for a network that types.
     pub types: Option<Tensor>,
-    /// Background and nucleus logits [N, 2, h, w].
+    /// Background and nucleus logits `[N, 2, h, w]`.
     pub nuclei: Tensor,
-    /// Horizontal and vertical distance to the nucleus' centre [N, 2, h, w], in −1..1.
+    /// Horizontal and vertical distance to the nucleus' centre `[N, 2, h, w]`, in −1..1.
     pub distances: Tensor,
 }
 
@@ -361,7 +361,7 @@ impl HoVerNet {
         self.frozen = frozen;
     }
 
-    /// Images [N, 3, H, W] in 0..255 to maps; the sides have to be those that
+    /// Images `[N, 3, H, W]` in 0..255 to maps; the sides have to be those that
     /// [`HoVerNetConfig::output_side`] accepts.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Maps {
         self.forward_observed(images, train, &mut |_, _| {})

@@ -94,7 +94,7 @@ fn weight_fill(shape: &[i64], scheme: Scheme) -> Fill {
     }
 }
 
-/// Inputs and outputs that one unit is connected with, for a weight [out, in, …].
+/// Inputs and outputs that one unit is connected with, for a weight `[out, in, …]`.
 fn fans(shape: &[i64]) -> (f64, f64) {
     let outputs = shape.first().copied().unwrap_or(1).max(1) as f64;
     let per_output = shape.iter().skip(1).product::<i64>().max(1) as f64;

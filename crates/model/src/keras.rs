@@ -45,8 +45,8 @@ fn resnet_layer(layer: &str) -> Option<(String, bool)> {
     }
 }
 
-/// The shape that Keras stores a variable of this shape in: kernels are [height,
-/// width, in, out], dense weights [in, out].
+/// The shape that Keras stores a variable of this shape in: kernels are
+/// `[height, width, in, out]`, dense weights `[in, out]`.
 pub fn stored_shape(shape: &[i64]) -> Vec<i64> {
     match shape {
         [outputs, inputs, height, width] => vec![*height, *width, *inputs, *outputs],

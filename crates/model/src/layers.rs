@@ -25,7 +25,7 @@ impl Default for ConvolutionConfig {
     }
 }
 
-/// A convolution with a square kernel: `weight` [out, in / groups, k, k], `bias` [out].
+/// A convolution with a square kernel: `weight` `[out, in / groups, k, k]`, `bias` `[out]`.
 #[derive(Debug)]
 pub struct Convolution {
     weight: Tensor,
@@ -47,7 +47,7 @@ impl Convolution {
     }
 }
 
-/// A transposed convolution: `weight` [in, out, k, k], `bias` [out].
+/// A transposed convolution: `weight` `[in, out, k, k]`, `bias` `[out]`.
 #[derive(Debug)]
 pub struct TransposedConvolution {
     weight: Tensor,
@@ -79,7 +79,7 @@ impl TransposedConvolution {
     }
 }
 
-/// A fully connected layer: `weight` [out, in], `bias` [out].
+/// A fully connected layer: `weight` `[out, in]`, `bias` `[out]`.
 #[derive(Debug)]
 pub struct Dense {
     weight: Tensor,
@@ -132,7 +132,7 @@ impl BatchNormConfig {
 const KERAS_MOMENTUM: f64 = 0.01_f32 as f64;
 
 /// Batch norm over all dimensions but the second: `weight`, `bias`, `running_mean`
-/// and `running_var`, each [channels].
+/// and `running_var`, each `[channels]`.
 #[derive(Debug)]
 pub struct BatchNorm {
     weight: Tensor,

@@ -61,7 +61,7 @@ impl PatchGan {
         })
     }
 
-    /// Images [N, in_channels, H, W] to logits [N, 1, h, w]; for three layers h and w
+    /// Images `[N, in_channels, H, W]` to logits `[N, 1, h, w]`; for three layers h and w
     /// are an eighth of the image less two.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         let mut values = leaky_relu(&self.first.forward(images));

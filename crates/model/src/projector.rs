@@ -69,7 +69,7 @@ impl Projector {
         self.width
     }
 
-    /// Representations [N, inputs] to embeddings [N, width].
+    /// Representations `[N, inputs]` to embeddings `[N, width]`.
     pub fn forward_t(&self, representations: &Tensor, train: bool) -> Tensor {
         let mut values = representations.shallow_clone();
         for (dense, norm) in &self.hidden {

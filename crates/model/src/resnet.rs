@@ -154,7 +154,7 @@ pub struct FeatureMaps {
     pub pooled: Tensor,
     /// After each of `layer1` to `layer4`.
     pub layers: [Tensor; 4],
-    /// The spatial mean of the last one, [N, 512 or 2,048].
+    /// The spatial mean of the last one, `[N, 512 or 2,048]`.
     pub representation: Tensor,
 }
 
@@ -197,7 +197,7 @@ impl ResNet {
         self.depth.representation_width()
     }
 
-    /// Images [N, 3, H, W] to representations [N, 512 or 2,048].
+    /// Images `[N, 3, H, W]` to representations `[N, 512 or 2,048]`.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         let mut values = self.stem.forward_t(images, train);
         values = pool(&relu(values));
@@ -249,12 +249,12 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Builds `fc.weight` [classes, width] and `fc.bias` [classes] under `path`.
+    /// Builds `fc.weight` `[classes, width]` and `fc.bias` `[classes]` under `path`.
     pub fn new(path: &Path, width: i64, classes: i64) -> Self {
         Self { dense: Dense::new(&(path / "fc"), width, classes, true) }
     }
 
-    /// Representations [N, width] to logits [N, classes].
+    /// Representations `[N, width]` to logits `[N, classes]`.
     pub fn forward(&self, representations: &Tensor) -> Tensor {
         self.dense.forward(representations)
     }

@@ -94,7 +94,7 @@ impl ResidualBlock {
     }
 }
 
-/// The generator. Images [N, in, H, W] in −1..1 to images [N, out, H, W] in −1..1.
+/// The generator. Images `[N, in, H, W]` in −1..1 to images `[N, out, H, W]` in −1..1.
 #[derive(Debug)]
 pub struct ResNetGenerator {
     first: NormedLayer<Convolution>,

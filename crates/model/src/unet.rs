@@ -146,7 +146,7 @@ fn halving(path: &Path, inputs: i64, outputs: i64, norm: Norm) -> Convolution {
     Convolution::new(path, inputs, outputs, 4, config)
 }
 
-/// The generator. Images [N, in, H, W] in −1..1 to images [N, out, H, W] in −1..1.
+/// The generator. Images `[N, in, H, W]` in −1..1 to images `[N, out, H, W]` in −1..1.
 #[derive(Debug)]
 pub struct UNetGenerator {
     down: Convolution,

@@ -2,7 +2,7 @@
 //! read without executing their pickle.
 //!
 //! Two formats are known: the zip archive (torch 1.6 and later) and the legacy
-//! stream before it. Names outside a closed list are refused, see [`pickle`]; sizes
+//! stream before it. Names outside a closed list are refused; sizes
 //! are checked against the file before anything is allocated.
 
 mod archive;

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 use tch::Kind;
 
-/// `weight` [2, 3] of f32, transposed in its storage of six elements.
+/// `weight` `[2, 3]` of f32, transposed in its storage of six elements.
 fn state_dict_pickle(storage_end: &[u8]) -> Vec<u8> {
     let mut pickle = b"\x80\x02}(X\x06\x00\x00\x00weightctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
     pickle
