@@ -86,7 +86,16 @@ pub async fn run_import(
     stopper.abort();
     progress.finish();
     let imported = outcome??;
-    eprintln!("{name}: {} in {}", summary(&imported), duration(progress.elapsed().as_secs_f64()));
+    let seconds = progress.elapsed().as_secs_f64();
+    if common.json {
+        let samples = imported.body.samples;
+        eprintln!(
+            "{}",
+            json!({ "import": name, "digest": imported.digest, "samples": samples, "seconds": seconds })
+        );
+    } else {
+        eprintln!("{name}: {} in {}", summary(&imported), duration(seconds));
+    }
     Ok(imported)
 }
 

@@ -169,7 +169,7 @@ pub fn tick_label(value: f64) -> String {
     if value == 0.0 || size < 1e-12 {
         return "0".to_owned();
     }
-    if size >= 1e6 || size < 1e-3 {
+    if !(1e-3..1e6).contains(&size) {
         return format!("{value:.1e}").replace(".0e", "e");
     }
     let decimals = if size >= 100.0 {

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -58,7 +60,14 @@ impl LocalSystem {
         let mut lock = Lock::take(&data)?;
         let listen = free_address(options.listen)?;
         let url = format!("http://{listen}");
-        let supervisor = Supervisor::new(on_end)?;
+        let early_ends = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&early_ends);
+        let supervisor = Supervisor::new(move |ended| {
+            if ended.name == "coordinator" {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            on_end(ended);
+        })?;
 
         let coordinator_log = data.join("logs/coordinator.log");
         supervisor.start(Program {
@@ -72,7 +81,7 @@ impl LocalSystem {
             log: coordinator_log.clone(),
             ends_last: true,
         })?;
-        wait_until_it_answers(&url, &coordinator_log).await?;
+        wait_until_it_answers(&url, &coordinator_log, &early_ends).await?;
         let running =
             RunningSystem { pid: std::process::id(), coordinator: url, store: options.store.clone() };
         lock.announce(&running)?;
@@ -130,23 +139,27 @@ fn free_address(wanted: Option<SocketAddr>) -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-async fn wait_until_it_answers(url: &str, log: &Path) -> Result<()> {
+/// Waits for the first answer; gives up early on a coordinator that keeps ending.
+async fn wait_until_it_answers(url: &str, log: &Path, early_ends: &AtomicU32) -> Result<()> {
     let client = Client::lazy(url)?;
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         match client.check().await {
             Ok(()) => return Ok(()),
-            Err(status) if Instant::now() >= deadline => {
-                let end = tail(log, 10);
-                let text = format!(
-                    "the coordinator did not answer within {} s ({}); the end of {}:\n{end}",
-                    START_PATIENCE.as_secs(),
-                    status.message(),
-                    log.display()
-                );
-                return Err(ApiError::new(ErrorCode::Unavailable, text).into());
+            Err(status) => {
+                let keeps_ending = early_ends.load(Ordering::Relaxed) >= 2;
+                if keeps_ending || Instant::now() >= deadline {
+                    let what = if keeps_ending {
+                        "the coordinator does not start".to_owned()
+                    } else {
+                        let seconds = START_PATIENCE.as_secs();
+                        format!("the coordinator did not answer within {seconds} s ({})", status.message())
+                    };
+                    let text = format!("{what}; the end of {}:\n{}", log.display(), tail(log, 10));
+                    return Err(ApiError::new(ErrorCode::Unavailable, text).into());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
