@@ -191,7 +191,7 @@ pub(super) fn scaled_sobel(
             || {
                 for (row, line) in map.chunks_exact(width).zip(lines.chunks_exact_mut(STRIP)) {
                     let source = |place: usize| reflected((left + place) as isize - reach as isize, width);
-                    let inner_start = if left >= reach { 0 } else { reach - left };
+                    let inner_start = reach.saturating_sub(left);
                     let inner_end = (width + reach - left).min(columns + 2 * reach);
                     for place in (0..inner_start).chain(inner_end..columns + 2 * reach) {
                         padded[place] = f64::from(row[source(place)].mul_add(scale, shift));
@@ -245,12 +245,12 @@ fn filter<const ANTISYMMETRIC: bool>(taps: &[f64], source: &[f64], starts: &[usi
                 sums[lane] = taps[0] * middle[lane];
             }
         }
-        for distance in 1..=reach {
+        for (distance, tap) in taps.iter().enumerate().skip(1) {
             let (before, after) = (block(reach - distance, at), block(reach + distance, at));
             for lane in 0..BLOCK {
                 let pair =
                     if ANTISYMMETRIC { after[lane] - before[lane] } else { after[lane] + before[lane] };
-                sums[lane] += taps[distance] * pair;
+                sums[lane] += tap * pair;
             }
         }
         *out = sums;

@@ -36,6 +36,7 @@ fn touching_nuclei_are_separated_from_their_own_targets() {
     let (horizontal, vertical) = (channel(&made.distances, 0), channel(&made.distances, 1));
     let maps = Maps { foreground: &foreground, horizontal: &horizontal, vertical: &vertical };
     let found = segment(&maps, &Settings::default()).unwrap();
+    assert_eq!(found, segment_with_stages(&maps, &Settings::default()).unwrap().instances);
     let described = describe(&found, None).unwrap();
     assert_eq!(described.len(), 2);
     let agreeing = found.data.iter().zip(&instances.data).filter(|(a, b)| a == b).count();
@@ -170,6 +171,25 @@ proptest! {
             prop_assert!(number == 0 || stages.foreground[place]);
             prop_assert!(stages.markers[place] == 0 || stages.markers[place] == number);
         }
+    }
+
+    #[test]
+    fn flooding_by_parts_equals_flooding_the_whole_also_among_equal_levels(
+        mask in proptest::collection::vec(proptest::bool::weighted(0.8), 11 * 9),
+        markers in proptest::collection::vec(prop_oneof![4 => Just(0_u32), 1 => 1_u32..5], 11 * 9),
+        levels in proptest::collection::vec(0_u8..5, 11 * 9),
+        spread: bool,
+    ) {
+        let level = |place: usize| {
+            // Without the summand levels are often equal, with it never.
+            -f64::from(levels[place]) + if spread { place as f64 * 1e-3 } else { 0.0 }
+        };
+        let parts = label_components(&mask, 11);
+        let all: Vec<f64> = (0..mask.len()).map(level).collect();
+        prop_assert_eq!(
+            super::flood::flood_parts(&parts, &markers, 11, level),
+            watershed(&all, &markers, &mask, 11)
+        );
     }
 
     #[test]
