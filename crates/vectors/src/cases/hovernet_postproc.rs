@@ -3,8 +3,8 @@
 use anyhow::ensure;
 use counterstain_tile::Tile;
 use counterstain_tile::nuclei::{
-    ELLIPSE_5, Maps, Nucleus, SMOOTHING_TAPS, Settings, derivative_taps, describe, segment, segment_with_stages,
-    smoothing_taps,
+    ELLIPSE_5, Maps, Nucleus, SMOOTHING_TAPS, Settings, derivative_taps, describe, segment,
+    segment_with_stages, smoothing_taps,
 };
 use tch::{Kind, Tensor};
 
