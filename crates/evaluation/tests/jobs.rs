@@ -73,11 +73,18 @@ impl Bench {
 
     /// An encoder as training would leave it, with random weights.
     fn encoder(&self, seed: u64, method: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Digest {
-        let architecture = Architecture {
-            name: "resnet18".to_owned(),
-            image_size: SIDE as u32,
-            normalisation: "0-1".to_owned(),
-        };
+        self.encoder_of_size(seed, method, SIDE as u32, change)
+    }
+
+    fn encoder_of_size(
+        &self,
+        seed: u64,
+        method: &str,
+        image_size: u32,
+        change: impl Fn(Vec<u8>) -> Vec<u8>,
+    ) -> Digest {
+        let architecture =
+            Architecture { name: "resnet18".to_owned(), image_size, normalisation: "0-1".to_owned() };
         let body = EncoderBody {
             architecture: architecture.name.clone(),
             representation_width: 512,
@@ -200,6 +207,19 @@ fn floors_stand_beside_the_encoders_and_a_resumed_job_gives_the_same_digest() {
     let (last, _) = *recorder.checkpoints().last().unwrap();
     let (resumed, _) = other.run(evaluate(&encoders, &dataset), |task| task.checkpoint = Some(last));
     assert_eq!(resumed.unwrap(), undisturbed);
+}
+
+#[test]
+fn every_architecture_has_its_own_random_floor() {
+    let bench = Bench::new();
+    let dataset = bench.whole_dataset();
+    let encoders = [32, 24].map(|side| bench.encoder_of_size(5, "siamese", side, |bytes| bytes));
+    let (evaluated, _) = bench.run(evaluate(&encoders, &dataset), |_| ());
+    let document = bench.document(&evaluated.unwrap());
+    let random = document.rows.iter().filter(|row| row.method == "random" && row.metric == "probe/accuracy");
+    assert_eq!(random.count(), 2);
+    let note = "The `random` rows are, in this order: resnet18 at 24 px, resnet18 at 32 px.";
+    assert!(document.notes.iter().any(|text| text == note), "{:?}", document.notes);
 }
 
 #[test]

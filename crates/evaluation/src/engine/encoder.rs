@@ -237,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn bfloat16_gives_nearly_the_same_representation() {
+        let architecture = resnet18(0);
+        let weights = architecture.random_weights(3).unwrap();
+        let images = [Input::new(&tile(32, 0), &architecture).unwrap()];
+        let represent = |dtype| {
+            let encoder = Encoder::new(architecture.clone(), &weights, Device::Cpu, dtype).unwrap();
+            encoder.represent(&images).unwrap()
+        };
+        let (full, half) = (represent(None), represent(Some(Kind::BFloat16)));
+        let norm =
+            |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+        let error = norm(&mut full.iter().zip(&half).map(|(a, b)| a - b)) / norm(&mut full.iter().copied());
+        assert!(error > 0.0 && error < 0.05, "{error}");
+    }
+
+    #[test]
     fn tiles_of_other_sizes_are_resized_or_grouped() {
         let resized = Input::new(&tile(40, 0), &resnet18(32)).unwrap();
         assert_eq!((resized.size(), resized.values.len()), ((32, 32), 3 * 32 * 32));

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use tch::{Device, Tensor};
 
 use super::embed::{self, Sets};
-use super::encoders::{self, Description};
+use super::encoders::{self, Description, RANDOM};
 use super::rows::{Context, Subject};
 use super::samples::{self, LabelledSplit};
 use crate::engine::kmeans::{KMeansConfig, Naming};
@@ -88,6 +88,7 @@ impl Evaluation<'_> {
         };
         let mut document =
             ResultDocument { schema: result::SCHEMA, notes: self.notes()?, ..ResultDocument::default() };
+        document.notes.extend(several_random_floors(subjects));
         for (position, subject) in subjects.iter().enumerate() {
             self.task.check()?;
             self.task.progress("probes", position as u64, subjects.len() as u64, "sets");
@@ -247,6 +248,16 @@ impl Evaluation<'_> {
         );
         Ok(notes)
     }
+}
+
+/// Result rows do not state an architecture; with several, their order tells them apart.
+fn several_random_floors(subjects: &[Subject]) -> Option<String> {
+    let encoders = subjects.iter().filter_map(|subject| subject.encoder.as_ref());
+    let random: Vec<String> = encoders
+        .filter(|encoder| encoder.body.method == RANDOM)
+        .map(|encoder| format!("{} at {} px", encoder.body.architecture, encoder.body.image_size))
+        .collect();
+    (random.len() > 1).then(|| format!("The `random` rows are, in this order: {}.", random.join(", ")))
 }
 
 type Outcome = (&'static str, Scores, BTreeMap<String, f64>);
