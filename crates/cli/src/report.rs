@@ -10,6 +10,7 @@ mod gallery;
 mod page;
 mod style;
 mod tables;
+mod verdict;
 mod words;
 
 use counterstain_api::Profile;

@@ -39,8 +39,9 @@ pub async fn run(common: &Common, options: RunOptions) -> Result<()> {
         Some(system) => Client::lazy(&system.running.coordinator)?,
         None => Client::connect(common).await?,
     };
+    let imported = prepared.do_imports(common, &store, &interrupted).await;
+    // An import that is interrupted ends by itself, and cleans up; only what follows is cut off.
     let work = async {
-        prepared.do_imports(common, &store, &interrupted).await?;
         let (pipeline, existed) = prepared.submit(&client).await?;
         if existed {
             eprintln!("pipeline {} is known; going on where it was", pipeline.id);
@@ -50,9 +51,12 @@ pub async fn run(common: &Common, options: RunOptions) -> Result<()> {
         }
         finish(common, &options, &client, &store, pipeline, &mut ends).await
     };
-    let outcome = tokio::select! {
-        outcome = work => outcome,
-        error = interruption(&interrupted, system.is_some()) => Err(error),
+    let outcome = match imported {
+        Err(error) => Err(error),
+        Ok(()) => tokio::select! {
+            outcome = work => outcome,
+            error = interruption(&interrupted, system.is_some()) => Err(error),
+        },
     };
     if let Some(system) = system {
         system.stop();

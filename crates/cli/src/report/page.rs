@@ -1,6 +1,6 @@
 //! The page: sections in reading order.
 
-use counterstain_api::result::Row;
+use counterstain_api::result::{Confusion, Row};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{Line, legend, lines};
@@ -132,6 +132,7 @@ fn results(data: &ReportData, tasks: &[String]) -> Markup {
             @for task in tasks {
                 @let rows: Vec<&Row> = data.document.rows.iter().filter(|row| row.task == *task).collect();
                 @if tasks.len() > 1 { h3 { (task) } }
+                (verdict(&rows))
                 (tables::results(&rows))
                 (interval_panels(&rows))
             }
@@ -139,6 +140,16 @@ fn results(data: &ReportData, tasks: &[String]) -> Markup {
                 h3 { "How the figures were made" }
                 ul { @for note in &data.document.notes { li { (with_code(note)) } } }
             }
+        }
+    }
+}
+
+/// What the figures allow to be said, in sentences.
+fn verdict(rows: &[&Row]) -> Markup {
+    let sentences = super::verdict::sentences(rows);
+    html! {
+        @if !sentences.is_empty() {
+            div class="note verdict" { @for sentence in sentences { p { (sentence) } } }
         }
     }
 }
@@ -181,10 +192,17 @@ fn confusions(data: &ReportData) -> Markup {
             section id="confusions" {
                 h2 { "Confusion matrices" }
                 p { "Counts of test tiles, and each cell's share of its true class." }
-                div class="small" { @for matrix in &data.document.confusions { (tables::confusion(matrix)) } }
+                div class="small" { @for matrix in &data.document.confusions { (tables::confusion(matrix, is_ambiguous(data, matrix))) } }
             }
         }
     }
+}
+
+/// Whether another matrix would have the same caption.
+fn is_ambiguous(data: &ReportData, matrix: &Confusion) -> bool {
+    let caption =
+        |matrix: &Confusion| (matrix.method.clone(), matrix.loss.clone(), matrix.classifier.clone());
+    data.document.confusions.iter().filter(|other| caption(other) == caption(matrix)).count() > 1
 }
 
 fn has_curves(data: &ReportData) -> bool {

@@ -34,9 +34,9 @@ code, .digest { font-family: ui-monospace, "SF Mono", "DejaVu Sans Mono", Menlo,
 .digest { overflow-wrap: anywhere; }
 a { color: var(--s0); }
 nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; padding: 0; margin: 1.2rem 0 0; font-size: .95rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; background: var(--line);
+.facts { display: flex; flex-wrap: wrap; gap: 1px; background: var(--line);
   border: 1px solid var(--line); border-radius: 8px; overflow: hidden; margin: 1.6rem 0 0; }
-.facts div { background: var(--panel); padding: .8rem 1rem; }
+.facts div { flex: 1 1 9.5rem; background: var(--panel); padding: .8rem 1rem; }
 .facts dt { color: var(--soft); font-size: .85rem; }
 .facts dd { margin: 0; font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
@@ -89,9 +89,16 @@ svg .zero { stroke: var(--floor); stroke-width: 1; }
 details { margin: .5rem 0; }
 summary { cursor: pointer; color: var(--soft); }
 pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; font-size: .82rem; line-height: 1.45; }
+.verdict { font-size: 1.05rem; }
 .note { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem 1rem; margin: 1rem 0; }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .88rem; }
+@page { margin: 14mm; }
 @media print {
+  html { font-size: 10.5px; }
+  svg text { font-size: 12px; }
+  .scroll { overflow: visible; }
+  .grid { grid-template-columns: 1fr 1fr; }
+  .results th[scope="row"] { min-width: 10rem; }
   :root { --paper: #fff; --panel: #f4f4f4; --ink: #000; --soft: #333; --line: #bbb; }
   main { max-width: none; padding: 0; }
   nav { display: none; }

@@ -116,14 +116,16 @@ pub fn has_several_seeds(rows: &[&Row]) -> bool {
     seeds.len() > 1
 }
 
-/// A confusion matrix; cells are shaded by their share of the true class.
-pub fn confusion(matrix: &Confusion) -> Markup {
+/// A confusion matrix; cells are shaded by their share of the true class. With `names_encoder` its caption
+/// names the encoder, where several would have the same caption.
+pub fn confusion(matrix: &Confusion, names_encoder: bool) -> Markup {
     let classifier = if matrix.classifier == "kmeans" { "k-means" } else { matrix.classifier.as_str() };
     html! {
         figure {
             h4 style="margin:.2rem 0 .3rem;font-size:.95rem" {
                 (row_label(&matrix.method, "", &matrix.loss)) " – " (classifier)
                 @if floor_of(&matrix.method).is_some() { span class="tag" { "floor" } }
+                @if let (true, Some(encoder)) = (names_encoder, &matrix.encoder) { " " span class="digest soft" { (encoder.short()) } }
             }
             div class="scroll" {
                 table class="confusion" style="width:auto" {

@@ -6,8 +6,9 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
@@ -29,6 +30,13 @@ pub fn become_child(options: &ChildOptions) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", program.display()))
 }
 
+/// This program's file, as it was when first asked for: a later build may replace it while it runs, and the
+/// system would then name a deleted file.
+fn own_program() -> Result<&'static Path> {
+    static OWN: LazyLock<std::io::Result<PathBuf>> = LazyLock::new(std::env::current_exe);
+    OWN.as_deref().map_err(|error| anyhow::anyhow!("cannot find this program's own file: {error}"))
+}
+
 /// Starts a program whose output is appended to a log file, in a process group of its own (Ctrl-C in a
 /// terminal reaches only the parent, which then ends its children in order).
 ///
@@ -42,8 +50,7 @@ pub fn spawn(program: &Path, arguments: &[OsString], log: &Path) -> Result<Child
         .append(true)
         .open(log)
         .with_context(|| format!("cannot write the log {}", log.display()))?;
-    let own = std::env::var_os("COUNTERSTAIN_CLI").map_or_else(std::env::current_exe, |path| Ok(path.into()));
-    let mut command = Command::new(own.context("cannot find this program's own file")?);
+    let mut command = Command::new(own_program()?);
     command
         .arg("child")
         .arg("--parent")

@@ -46,10 +46,10 @@ impl Lock {
             .open(&path)
             .with_context(|| format!("cannot make the lock file {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let data = data.display();
-            let holder = running_system(Path::new(&data.to_string())).map_or_else(String::new, |system| {
+            let holder = running_system(data).map_or_else(String::new, |system| {
                 format!(" (process {}, {})", system.pid, system.coordinator)
             });
+            let data = data.display();
             return Err(ApiError::new(
                 ErrorCode::Conflict,
                 format!("a system is already up on the data folder {data}{holder}"),
