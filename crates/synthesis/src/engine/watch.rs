@@ -4,14 +4,16 @@ use super::pix2pix::Losses;
 
 /// Steps between two looks at the contrast of the painted images.
 pub const CONTRAST_EVERY: u64 = 25;
-/// Looks in a row without contrast before a warning.
-const FLAT_LOOKS: u32 = 4;
+/// Looks in a row without contrast before a warning: young generators are flat too.
+const FLAT_LOOKS: u32 = 12;
 /// Steps in a row with a perfect discriminator before a warning.
 const WON_STEPS: u32 = 200;
 /// Both discriminator terms together; an undecided one has 1.39 (vanilla) or 0.5 (least squares).
 const WON_LOSS: f64 = 0.02;
-/// Standard deviation over an image, on the scale of -1 to 1.
-const FLAT: f64 = 0.004;
+/// Painted contrast below this share of the real images' is flat (a collapsed one has 0.001 to 0.06).
+const FLAT_SHARE: f64 = 0.08;
+/// Real images with less contrast (on the scale of -1 to 1) are flat themselves.
+const FLAT: f64 = 0.016;
 
 /// Counts suspicious steps; it warns once per kind until things get better.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Watch {
     /// Looks at the contrast (mean standard deviation within an image) of painted and
     /// real images. A warning when the painted ones have been flat for long.
     pub fn contrast(&mut self, step: u64, painted: f64, real: f64) -> Option<String> {
-        if painted >= FLAT || real < 4.0 * FLAT {
+        if painted >= FLAT_SHARE * real || real < FLAT {
             self.flat = 0;
             return None;
         }
@@ -47,7 +49,8 @@ impl Watch {
         (self.flat == FLAT_LOOKS).then(|| {
             format!(
                 "the generator paints one flat colour (contrast {painted:.4}, the real images have {real:.4}; \
-                 at step {step}): check that the layer belongs to these tiles, or lower the learning rate"
+                 at step {step}): where most of a layer is background, set lambda_l1 to 10; \
+                 else check that the layer belongs to these tiles"
             )
         })
     }
