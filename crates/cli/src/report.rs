@@ -98,6 +98,8 @@ pub struct Gallery {
     pub caption: String,
     /// Headings of the columns.
     pub columns: Vec<String>,
+    /// What the colours of painted label maps stand for.
+    pub colours: Vec<(String, [u8; 3])>,
     /// Rows.
     pub rows: Vec<GalleryRow>,
 }

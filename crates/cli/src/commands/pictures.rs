@@ -26,6 +26,18 @@ struct Wanted {
     columns: Vec<(String, Source)>,
 }
 
+impl Wanted {
+    /// Whether a column is a painted map of nucleus types.
+    fn has_labels(&self) -> bool {
+        self.columns.iter().any(|(_, source)| matches!(source, Source::Own(_, LayerKind::Label)))
+    }
+}
+
+/// Names and colours of the nucleus types.
+fn palette() -> Vec<(String, [u8; 3])> {
+    NUCLEUS_TYPES.entries.iter().map(|entry| (entry.name.to_string(), entry.rgb)).collect()
+}
+
 enum Source {
     /// A layer inside the dataset.
     Own(String, LayerKind),
@@ -161,6 +173,7 @@ fn read(reader: &Reader, wanted: &Wanted) -> Result<Gallery> {
         title: wanted.title.clone(),
         caption: wanted.caption.clone(),
         columns: wanted.columns.iter().map(|(column, _)| column.clone()).collect(),
+        colours: if wanted.has_labels() { palette() } else { Vec::new() },
         rows,
     })
 }

@@ -54,6 +54,13 @@ pub fn gallery(gallery: &Gallery) -> Markup {
         section class="gallery" {
             h3 { (gallery.title) }
             p { (gallery.caption) }
+            @if !gallery.colours.is_empty() {
+                ul class="legend" style="margin:0 0 .8rem" {
+                    @for (name, [red, green, blue]) in &gallery.colours {
+                        li { span class="swatch" style=(format!("background:rgb({red},{green},{blue})")) {} (name) }
+                    }
+                }
+            }
             div class="strips" {
                 @for row in &gallery.rows {
                     figure class="strip" {

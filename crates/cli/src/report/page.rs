@@ -192,10 +192,18 @@ fn confusions(data: &ReportData) -> Markup {
             section id="confusions" {
                 h2 { "Confusion matrices" }
                 p { "Counts of test tiles, and each cell's share of its true class." }
-                div class="small" { @for matrix in &data.document.confusions { (tables::confusion(matrix, is_ambiguous(data, matrix))) } }
+                div class="small" { @for matrix in by_classifier(&data.document.confusions) { (tables::confusion(matrix, is_ambiguous(data, matrix))) } }
             }
         }
     }
+}
+
+/// Matrices of one classifier together, classifiers in document order.
+fn by_classifier(matrices: &[Confusion]) -> Vec<&Confusion> {
+    let first = |matrix: &Confusion| matrices.iter().position(|other| other.classifier == matrix.classifier);
+    let mut sorted: Vec<&Confusion> = matrices.iter().collect();
+    sorted.sort_by_key(|matrix| first(matrix));
+    sorted
 }
 
 /// Whether another matrix would have the same caption.

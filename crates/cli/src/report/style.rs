@@ -70,6 +70,7 @@ svg .rule { stroke: var(--line); stroke-width: 1; }
 svg .zero { stroke: var(--floor); stroke-width: 1; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .88rem; margin: .3rem 0 0; padding: 0; list-style: none; }
 .legend svg { display: inline-block; width: 28px; height: 10px; vertical-align: middle; margin-right: .35rem; }
+.swatch { display: inline-block; width: .9rem; height: .9rem; border: 1px solid var(--floor); border-radius: 2px; vertical-align: -.1rem; margin-right: .35rem; }
 .strips { display: flex; flex-wrap: wrap; gap: 1.2rem 1.8rem; }
 .strip figcaption { margin-top: .2rem; max-width: 24rem; overflow-wrap: anywhere; }
 .pictures { display: flex; gap: .35rem; }

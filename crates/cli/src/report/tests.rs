@@ -89,6 +89,7 @@ fn sample() -> ReportData {
             title: "Synthetic nuclei".into(),
             caption: "caption".into(),
             columns: vec!["H&E".into(), "synthetic".into(), "real".into()],
+            colours: vec![("spindle".into(), [0, 255, 255])],
             rows: vec![GalleryRow { caption: "tumour".into(), pictures: vec![picture(), picture(), None] }],
         }],
         profiles: vec![Profile {
