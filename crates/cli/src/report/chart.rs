@@ -170,7 +170,9 @@ pub fn tick_label(value: f64) -> String {
         return "0".to_owned();
     }
     if !(1e-3..1e6).contains(&size) {
-        return format!("{value:.1e}").replace(".0e", "e");
+        let text = format!("{value:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'));
     }
     let decimals = if size >= 100.0 {
         0
@@ -203,6 +205,11 @@ mod tests {
             axis.ticks.iter().map(|tick| tick_label(*tick)).collect::<Vec<_>>(),
             ["0", "0.2", "0.4", "0.6", "0.8", "1"]
         );
+    }
+
+    #[test]
+    fn small_ticks_keep_the_digits_that_tell_them_apart() {
+        assert_eq!([1e-4, 1.25e-4, 1.5e-4].map(tick_label), ["1e-4", "1.25e-4", "1.5e-4"]);
     }
 
     #[test]

@@ -214,7 +214,12 @@ fn is_ambiguous(data: &ReportData, matrix: &Confusion) -> bool {
 }
 
 fn has_curves(data: &ReportData) -> bool {
-    data.jobs.iter().any(|job| job.metrics.iter().any(|series| series.points.len() > 1))
+    data.jobs.iter().any(has_curve)
+}
+
+/// Whether a job has a metric of at least two points.
+fn has_curve(job: &JobReport) -> bool {
+    job.metrics.iter().any(|series| series.points.len() > 1)
 }
 
 fn training(data: &ReportData) -> Markup {
@@ -224,7 +229,7 @@ fn training(data: &ReportData) -> Markup {
             section id="training" {
                 h2 { "Training" }
                 @for (kind, title) in kinds {
-                    @let jobs: Vec<&JobReport> = data.jobs.iter().filter(|job| job.kind == kind && !job.metrics.is_empty()).collect();
+                    @let jobs: Vec<&JobReport> = data.jobs.iter().filter(|job| job.kind == kind && has_curve(job)).collect();
                     @if !jobs.is_empty() { (curves(title, &jobs)) }
                 }
                 p class="soft" { "Long curves are drawn as means over equal runs of steps. Losses of different methods are not on one scale." }
