@@ -185,9 +185,28 @@ pub struct WorkerChoice {
     /// Device of the local workers: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
-    /// Compute threads of each local worker; part of the compute profile [default: the workers' own].
-    #[arg(long, value_name = "N")]
+    /// Compute threads of each local worker; part of the compute profile [default: half the cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
+    /// Training workers; each holds one run in memory [default: 2, or 1 where there is a GPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub training_workers: Option<u32>,
+}
+
+impl WorkerChoice {
+    /// Compute threads of each local worker. Half the cores: two runs side by side with one thread each do
+    /// more on two cores than one after the other with two, since libtorch's threads wait for each other by
+    /// spinning (oneDNN's barriers), and while others compute that costs whole time slices.
+    pub fn threads(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        self.threads.unwrap_or_else(|| (cores / 2).max(1))
+    }
+
+    /// Training workers.
+    pub fn training_workers(&self) -> u32 {
+        let may_use_gpu = self.device != "cpu" && std::path::Path::new("/dev/nvidiactl").exists();
+        self.training_workers.unwrap_or(if may_use_gpu { 1 } else { 2 })
+    }
 }
 
 /// `up`.

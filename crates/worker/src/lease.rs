@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::control::{Backoff, Remote, refused};
-use crate::report::{Report, StatusHandle, Stop};
+use crate::report::{Current, Report, StatusHandle, Stop};
 use crate::{Engine, Task, TaskError};
 
 /// Metrics and log lines of one heartbeat.
@@ -58,7 +58,8 @@ pub(crate) async fn work(place: &Workplace, worker_id: &str, heartbeat: Duration
         "started"
     );
     let report = Arc::new(Report::default());
-    place.status.set(Some((lease.job_id.clone(), lease.part, report.clone())));
+    let current = Current { job_id: lease.job_id.clone(), part: lease.part, report: report.clone() };
+    place.status.set(Some(current));
     let mut done = match new_task(place, &lease, &reference, &report) {
         Ok(task) => compute(place.engine.clone(), task),
         Err(error) => {

@@ -152,7 +152,14 @@ impl Report {
 /// The run in hand, for the online calls.
 #[derive(Clone, Debug, Default)]
 pub struct StatusHandle {
-    current: Arc<Mutex<Option<(String, u32, Arc<Report>)>>>,
+    current: Arc<Mutex<Option<Current>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub job_id: String,
+    pub part: u32,
+    pub report: Arc<Report>,
 }
 
 impl StatusHandle {
@@ -160,12 +167,12 @@ impl StatusHandle {
     pub fn get(&self) -> RunStatus {
         let current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*current {
-            Some((job_id, part, report)) => report.status(job_id, *part),
+            Some(Current { job_id, part, report }) => report.status(job_id, *part),
             None => RunStatus::default(),
         }
     }
 
-    pub(crate) fn set(&self, current: Option<(String, u32, Arc<Report>)>) {
+    pub(crate) fn set(&self, current: Option<Current>) {
         *self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = current;
     }
 }

@@ -1,6 +1,8 @@
 //! Spec messages as JSON and back, field by field, so that every fault is found with its path.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value as Reflected};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value as Reflected,
+};
 use serde_json::{Map, Value};
 
 use super::rule;

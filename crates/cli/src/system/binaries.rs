@@ -8,7 +8,9 @@ use counterstain_api::error::{ApiError, ErrorCode};
 /// The coordinator's program.
 pub const COORDINATOR: &str = "counterstain-coordinator";
 /// The workers' programs.
-pub const WORKERS: [&str; 3] = ["counterstain-synthesis", "counterstain-training", "counterstain-evaluation"];
+pub const WORKERS: [&str; 3] = ["counterstain-synthesis", TRAINING, "counterstain-evaluation"];
+/// The training worker's program.
+pub const TRAINING: &str = "counterstain-training";
 
 /// The folder that programs are looked for in: this program's own, or `COUNTERSTAIN_BIN_DIR`.
 ///

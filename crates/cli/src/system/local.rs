@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use counterstain_api::error::{ApiError, ErrorCode};
 
-use super::binaries::{self, COORDINATOR, WORKERS};
+use super::binaries::{self, COORDINATOR, TRAINING, WORKERS};
 use super::child::tail;
 use super::lock::{Lock, RunningSystem};
 use super::supervisor::{Ended, Program, Supervisor};
@@ -85,8 +85,11 @@ impl LocalSystem {
         let running =
             RunningSystem { pid: std::process::id(), coordinator: url, store: options.store.clone() };
         lock.announce(&running)?;
-        for (name, path) in WORKERS.iter().zip(worker_paths) {
-            supervisor.start(worker(name, path, &data, options, &running))?;
+        for (service, path) in WORKERS.iter().zip(worker_paths) {
+            let count = if *service == TRAINING { options.workers.training_workers() } else { 1 };
+            for number in 1..=count {
+                supervisor.start(worker(service, number, path.clone(), &data, options, &running))?;
+            }
         }
         Ok(Self { running, supervisor, _lock: lock })
     }
@@ -98,25 +101,26 @@ impl LocalSystem {
 }
 
 fn worker(
-    name: &str,
+    service: &str,
+    number: u32,
     path: PathBuf,
     data: &Path,
     options: &LocalOptions,
     running: &RunningSystem,
 ) -> Program {
-    let short = name.trim_start_matches("counterstain-").to_owned();
-    let mut pairs = vec![
+    let kind = service.trim_start_matches("counterstain-").to_owned();
+    let name = if number == 1 { kind.clone() } else { format!("{kind}-{number}") };
+    let pairs = [
         ("--coordinator", running.coordinator.clone()),
         ("--store", options.store.clone()),
-        ("--name", short.clone()),
+        ("--name", name.clone()),
         ("--device", options.workers.device.clone()),
-        ("--cache-dir", data.join("cache").join(&short).display().to_string()),
+        // Workers of one kind share their cache.
+        ("--cache-dir", data.join("cache").join(&kind).display().to_string()),
+        ("--threads", options.workers.threads().to_string()),
     ];
-    if let Some(threads) = options.workers.threads {
-        pairs.push(("--threads", threads.to_string()));
-    }
-    let log = data.join("logs").join(format!("{short}.log"));
-    Program { name: short, path, arguments: arguments(&pairs), log, ends_last: false }
+    let log = data.join("logs").join(format!("{name}.log"));
+    Program { name, path, arguments: arguments(&pairs), log, ends_last: false }
 }
 
 fn arguments(pairs: &[(&str, String)]) -> Vec<OsString> {

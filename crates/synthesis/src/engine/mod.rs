@@ -9,7 +9,6 @@ pub mod images;
 pub mod loss;
 pub mod painter;
 pub mod pix2pix;
-pub mod prefetch;
 pub mod schedule;
 pub mod watch;
 

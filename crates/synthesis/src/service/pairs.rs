@@ -7,11 +7,11 @@ use counterstain_api::error::ErrorCode;
 use counterstain_artifact::dataset::{Dataset, Reader};
 use counterstain_artifact::{LayerInfo, LayerKind};
 use counterstain_tile::decode::{Limits, decode, decode_labels, decode_rgb};
-use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, Palette, PaletteEntry, paint_types};
+use counterstain_tile::palette::{Palette, paint_types};
 use counterstain_tile::{Tile, palette};
 use counterstain_worker::TaskError;
+use counterstain_worker::images::palette_of;
 use rayon::prelude::*;
-use std::borrow::Cow;
 
 /// Two batches whose images belong together.
 #[derive(Debug)]
@@ -198,27 +198,6 @@ impl<'a> Pairs<'a> {
 
     fn damaged(&self, position: usize, layer: &str, source: counterstain_tile::Error) -> TaskError {
         Error::Image { what: format!("sample {} ({layer})", self.key(position)), source }.into()
-    }
-}
-
-/// Label layers are painted in their own palette, or in that of nucleus types;
-/// instances become a mask, since their numbers mean nothing.
-fn palette_of(layer: &LayerInfo) -> Option<Palette> {
-    match layer.kind {
-        LayerKind::Image => None,
-        LayerKind::Instance => Some(MASK),
-        LayerKind::Label => Some(layer.palette.as_deref().map_or(NUCLEUS_TYPES, |colours| {
-            let entries = colours.iter().enumerate().map(|(label, &rgb)| PaletteEntry {
-                label: label as u32,
-                name: Cow::Owned(label.to_string()),
-                rgb,
-            });
-            Palette {
-                name: Cow::Owned(layer.name.clone()),
-                entries: Cow::Owned(entries.collect()),
-                unknown: NUCLEUS_TYPES.unknown,
-            }
-        })),
     }
 }
 

@@ -8,7 +8,7 @@ use super::settings::{self, set};
 use crate::engine::pix2pix::{CHECKPOINT_SCHEMA, Losses, Outcome, Pix2Pix};
 use crate::engine::schedule::Schedule;
 use crate::engine::watch::{CONTRAST_EVERY, Watch};
-use crate::engine::{Error, fit, prefetch::prefetch};
+use crate::engine::{Error, fit};
 use bytes::Bytes;
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::synthesis::v1::TrainGeneratorSpec;
@@ -17,6 +17,7 @@ use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
     ArtifactKind, CheckpointBody, Digest, GeneratorBody, ManifestParts, WEIGHTS, get_named, put_artifact,
 };
+use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
