@@ -1,5 +1,6 @@
 //! Whole runs on a small dataset in memory: every method, exact resumption, and data that do not fit.
 
+#[allow(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 mod support;
 
 use std::time::Duration;

@@ -122,7 +122,7 @@ mod tests {
         let near = |set: u64, documented: [f32; 4]| {
             first(set).iter().zip(documented).all(|(value, expected)| (value - expected).abs() <= 5.1e-9)
         };
-        assert!(near(OPEN, [-0.000_903_68, 0.128_197_27, 0.062_150_80, 0.063_506_42]));
+        assert!(near(OPEN, [-0.000_903_68, 0.128_197_27, 0.062_150_8, 0.063_506_42]));
         assert!(near(HELD, [0.132_607_79, 0.193_452_09, -0.121_773_52, -0.108_666_98]));
     }
 

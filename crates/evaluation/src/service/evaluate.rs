@@ -35,14 +35,14 @@ const STATISTICS_BLOCK: usize = 256;
 
 /// Does an `evaluate` job; gives the digest of the `result` artifact.
 pub fn run(task: &Task, spec: &EvaluateSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset = super::digest(&spec.dataset, "dataset")?;
+    let dataset = counterstain_compute::digest(&spec.dataset, "dataset")?;
     let dataset = task.block_on(Dataset::open(task.store(), &dataset))?;
     let train = LabelledSplit::new(&dataset, spec.train_split())?;
     let test = LabelledSplit::new(&dataset, spec.test_split())?;
     samples::check_classes(&dataset, &train, &test)?;
     let mut encoders = Vec::new();
     for (position, text) in spec.encoders.iter().enumerate() {
-        let digest = super::digest(text, &format!("encoders[{position}]"))?;
+        let digest = counterstain_compute::digest(text, &format!("encoders[{position}]"))?;
         let description = task.block_on(encoders::describe(task.store(), &digest))?;
         if encoders.iter().all(|known: &Description| known.digest != digest) {
             encoders.push(description);

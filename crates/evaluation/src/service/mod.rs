@@ -22,10 +22,9 @@ pub use online::Online;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::job::v1::job_spec::Kind;
-use counterstain_api::proto::spec::v1::Dtype;
 use counterstain_artifact::Digest;
+use counterstain_compute::guarded;
 use counterstain_worker::{Engine, Task, TaskError};
-use error::guarded;
 use tch::Device;
 
 /// Version of this service's algorithms, a part of the compute profile: raise it with
@@ -70,19 +69,5 @@ impl Engine for EvaluationEngine {
                 "evaluation embeds datasets and evaluates encoders; this job is of another kind",
             )),
         })
-    }
-}
-
-/// Reads a spec's digest.
-fn digest(text: &str, field: &str) -> Result<Digest, TaskError> {
-    text.parse().map_err(|error| TaskError::new(ErrorCode::InvalidArgument, format!("{field}: {error}")))
-}
-
-/// The autocast dtype of a spec; `None` computes in f32.
-fn autocast_dtype(dtype: Dtype) -> Result<Option<tch::Kind>, TaskError> {
-    match dtype {
-        Dtype::F32 => Ok(None),
-        Dtype::Bf16 => Ok(Some(tch::Kind::BFloat16)),
-        Dtype::Unspecified => Err(TaskError::new(ErrorCode::InvalidArgument, "dtype: use f32 or bf16")),
     }
 }

@@ -15,6 +15,7 @@ use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::shard::{FinishedShard, SampleEntry, ShardWriter, StoredShard};
 use counterstain_artifact::{ArtifactKind, Digest, LayerInfo, LayerPartBody, ManifestParts};
+use counterstain_compute::digest;
 use counterstain_model::UNetConfig;
 use counterstain_tile::Tile;
 use counterstain_tile::decode::{Limits, decode_rgb};
@@ -31,8 +32,8 @@ const AHEAD: usize = 2;
 
 /// Paints this task's shard; gives the digest of the `layer-part` artifact.
 pub fn run(task: &Task, spec: &GenerateLayerSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset_digest = super::digest(&spec.dataset, "dataset")?;
-    let generator_digest = super::digest(&spec.generator, "generator")?;
+    let dataset_digest = digest(&spec.dataset, "dataset")?;
+    let generator_digest = digest(&spec.generator, "generator")?;
     let dataset = task.block_on(Dataset::open(task.store(), &dataset_digest))?;
     let samples = shard_samples(task, &dataset)?;
     let (body, weights) = task.block_on(generator::fetch(task.store(), &generator_digest))?;

@@ -14,8 +14,8 @@ use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::job::v1::job_spec::Kind;
 use counterstain_artifact::Digest;
+use counterstain_compute::guarded;
 use counterstain_worker::{Engine, Task, TaskError};
-use error::guarded;
 use tch::Device;
 
 /// Version of this service's algorithms, a part of the compute profile: raise it with
@@ -52,9 +52,4 @@ impl Engine for SynthesisEngine {
             )),
         })
     }
-}
-
-/// Reads a spec's digest.
-fn digest(text: &str, field: &str) -> Result<Digest, TaskError> {
-    text.parse().map_err(|error| TaskError::new(ErrorCode::InvalidArgument, format!("{field}: {error}")))
 }

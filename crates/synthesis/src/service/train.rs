@@ -17,9 +17,9 @@ use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
     ArtifactKind, CheckpointBody, Digest, GeneratorBody, ManifestParts, WEIGHTS, get_named, put_artifact,
 };
+use counterstain_compute::{Pace, digest};
 use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
-use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Name of a checkpoint's object.
@@ -31,7 +31,7 @@ const REPORTED_STEPS: u64 = 5_000;
 
 /// Trains a generator; gives the digest of the `generator` artifact.
 pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset_digest = super::digest(&spec.dataset, "dataset")?;
+    let dataset_digest = digest(&spec.dataset, "dataset")?;
     let dataset = task.block_on(Dataset::open(task.store(), &dataset_digest))?;
     let split = set(spec.split.as_deref(), "split")?;
     let pairs = Pairs::open(task.reader(), &dataset, &spec.layer, split)?;
@@ -103,7 +103,7 @@ fn train(
         pairs.batch(&schedule.batch(step, &order.1))
     };
     let mut watch = Watch::default();
-    let mut pace = Pace::new(total);
+    let mut pace = Pace::new(total, REPORTED_STEPS);
     task.progress("training", model.step(), total, "steps");
     prefetch(model.step()..total, AHEAD, read, |step, batch| {
         let learning_rate = schedule.learning_rate(step);
@@ -179,33 +179,4 @@ fn warn_of_collapse(
 fn contrast(images: &Tensor) -> Result<f64, Error> {
     let flat = images.f_flatten(2, 3)?;
     Ok(f64::try_from(flat.std_dim(2, false, false).mean(Kind::Double))?)
-}
-
-/// Measures samples per second between reports, and spreads the reports.
-struct Pace {
-    stride: u64,
-    total: u64,
-    samples: usize,
-    since: Instant,
-}
-
-impl Pace {
-    fn new(total: u64) -> Self {
-        Self { stride: total.div_ceil(REPORTED_STEPS).max(1), total, samples: 0, since: Instant::now() }
-    }
-
-    fn add(&mut self, samples: usize) {
-        self.samples += samples;
-    }
-
-    fn reports(&self, done: u64) -> bool {
-        done.is_multiple_of(self.stride) || done == self.total
-    }
-
-    fn samples_per_second(&mut self) -> f64 {
-        let rate = self.samples as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        self.samples = 0;
-        self.since = Instant::now();
-        rate
-    }
 }

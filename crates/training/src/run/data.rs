@@ -2,8 +2,9 @@
 
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::training::v1::{Method, TrainEncoderSpec};
+use counterstain_artifact::LayerInfo;
 use counterstain_artifact::dataset::{Dataset, Layer, Reader};
-use counterstain_artifact::{Digest, LayerInfo};
+use counterstain_compute::digest;
 use counterstain_tile::augment::Augmentation;
 use counterstain_tile::decode::{Limits, decode_rgb};
 use counterstain_tile::{Tile, augment};
@@ -255,9 +256,4 @@ fn open_privileged(
     let layer = task.block_on(Layer::open(task.store(), &digest(artifact, "privileged")?))?;
     layer.check_pairs(dataset)?;
     Ok(Privileged { info: layer.body.layer.clone(), layer: Some(layer) })
-}
-
-/// Reads a digest of the spec.
-pub fn digest(text: &str, field: &str) -> Result<Digest, TaskError> {
-    text.parse().map_err(|error| TaskError::new(ErrorCode::InvalidArgument, format!("{field}: {error}")))
 }

@@ -1,12 +1,10 @@
 //! The length and order of a run: all functions of (spec, number of samples).
 
 use counterstain_api::error::ErrorCode;
-use counterstain_api::proto::spec::v1::Dtype;
 use counterstain_api::proto::training::v1::{Augmentation as Preset, Method, TrainEncoderSpec};
 use counterstain_tile::augment::Augmentation;
 use counterstain_tile::random::Stream;
 use counterstain_worker::TaskError;
-use tch::Kind;
 
 /// The length and order of a run.
 ///
@@ -76,11 +74,6 @@ pub fn augmentation(spec: &TrainEncoderSpec) -> Augmentation {
         Preset::Light => Augmentation::light(),
         Preset::None => Augmentation::none(),
     }
-}
-
-/// The autocast dtype of a spec; `None` computes in f32.
-pub fn dtype(spec: &TrainEncoderSpec) -> Option<Kind> {
-    (spec.dtype() == Dtype::Bf16).then_some(Kind::BFloat16)
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The loop: batches in, an encoder out.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::training::v1::{
@@ -9,6 +7,7 @@ use counterstain_api::proto::training::v1::{
 };
 use counterstain_api::spec;
 use counterstain_artifact::{ArtifactKind, Digest, EncoderBody, ManifestParts, WEIGHTS, put_artifact};
+use counterstain_compute::{Pace, autocast_dtype};
 use counterstain_torch::optim::{AdamWConfig, KerasAdamConfig, LarsConfig, Optimizer, OptimizerConfig};
 use counterstain_torch::{autocast, to_safetensors};
 use counterstain_worker::prefetch::prefetch;
@@ -20,7 +19,7 @@ use super::data::{Batch, Data, ViewBatch};
 use super::diagnostics::{effective_rank, embedding_deviation};
 use super::networks::Networks;
 use super::objective::Objective;
-use super::plan::{Plan, dtype};
+use super::plan::Plan;
 use crate::engine::schedule::warmup_cosine;
 use crate::engine::step::descend;
 
@@ -58,11 +57,11 @@ pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Diges
         objective: Objective::new(spec),
         networks,
         optimizer,
-        dtype: dtype(spec),
+        dtype: autocast_dtype(spec.dtype()),
         device,
         warmup: (spec.warmup() * plan.total_steps() as f64).round() as u64,
         peak: spec.learning_rate(),
-        pace: Pace::new(plan.total_steps()),
+        pace: Pace::new(plan.total_steps(), REPORTED_STEPS),
         plan: plan.clone(),
     };
     task.progress("training", step, plan.total_steps(), "steps");
@@ -216,33 +215,4 @@ fn finish(
     let weights = to_safetensors(&networks.encoder_weights())
         .map_err(|error| TaskError::new(ErrorCode::Internal, error.to_string()))?;
     Ok(task.block_on(put_artifact(task.store(), parts, vec![(WEIGHTS.to_owned(), Bytes::from(weights))]))?)
-}
-
-/// Measures samples per second between reports, and spreads the reports.
-struct Pace {
-    stride: u64,
-    total: u64,
-    samples: usize,
-    since: Instant,
-}
-
-impl Pace {
-    fn new(total: u64) -> Self {
-        Self { stride: total.div_ceil(REPORTED_STEPS).max(1), total, samples: 0, since: Instant::now() }
-    }
-
-    fn add(&mut self, samples: usize) {
-        self.samples += samples;
-    }
-
-    fn reports(&self, done: u64) -> bool {
-        done.is_multiple_of(self.stride) || done == self.total
-    }
-
-    fn samples_per_second(&mut self) -> f64 {
-        let rate = self.samples as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-        self.samples = 0;
-        self.since = Instant::now();
-        rate
-    }
 }

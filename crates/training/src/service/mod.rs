@@ -6,6 +6,7 @@ use counterstain_api::proto::job::v1::job_spec::Kind;
 use counterstain_api::proto::training::v1::training_service_server::TrainingService;
 use counterstain_api::proto::training::v1::{GetStatusRequest, GetStatusResponse};
 use counterstain_artifact::Digest;
+use counterstain_compute::guarded;
 use counterstain_worker::{Engine, StatusHandle, Task, TaskError};
 use tch::Device;
 use tonic::{Request, Response, Status};
@@ -43,21 +44,6 @@ impl Engine for TrainingEngine {
             )),
         }
     }
-}
-
-/// Runs `compute`; a panic in it, libtorch's errors included, becomes an error.
-fn guarded<R>(compute: impl FnOnce() -> Result<R, TaskError>) -> Result<R, TaskError> {
-    // `guard` wants an error that it can make from its own; neither type is this crate's.
-    struct Failed(TaskError);
-    impl From<counterstain_torch::Error> for Failed {
-        fn from(error: counterstain_torch::Error) -> Self {
-            let message = error.to_string();
-            let memory = message.contains("out of memory") || message.contains("can't allocate memory");
-            let code = if memory { ErrorCode::ResourceExhausted } else { ErrorCode::Internal };
-            Self(TaskError::new(code, message))
-        }
-    }
-    counterstain_torch::guard(|| compute().map_err(Failed)).map_err(|Failed(error)| error)
 }
 
 /// The online calls.
