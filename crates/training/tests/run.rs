@@ -3,7 +3,7 @@
 #[allow(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::spec::v1::Dtype;
@@ -105,4 +105,16 @@ fn a_loss_that_is_not_finite_fails_the_run_at_its_step_and_keeps_the_checkpoint(
     assert_eq!(error.code, ErrorCode::NonFinite);
     assert!(error.message.contains("at step 2") && !error.retryable, "{error}");
     assert_eq!(run.recorder.checkpoints().len(), 1);
+}
+
+#[test]
+fn a_store_that_is_away_for_thirty_seconds_is_waited_for_and_changes_nothing() {
+    let world = World::new(9);
+    let spec = spec(&world, Method::Unprivileged, Loss::Vicreg);
+    let straight = world.run(spec.clone()).outcome.unwrap();
+    let outage = Duration::from_secs(30);
+    let started = Instant::now();
+    let away = world.run_with(spec, |_| world.backend.go_away(outage));
+    assert_eq!(away.outcome.unwrap(), straight);
+    assert!(started.elapsed() >= outage);
 }

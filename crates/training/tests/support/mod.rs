@@ -7,6 +7,7 @@ use counterstain_api::proto::job::v1::job_spec::Kind;
 use counterstain_api::proto::training::v1::TrainEncoderSpec;
 use counterstain_api::{Digest, spec};
 use counterstain_artifact::dataset::{DatasetDescription, DatasetWriter};
+use counterstain_artifact::faults::Faulty;
 use counterstain_artifact::shard::{SampleEntry, SampleMeta};
 use counterstain_artifact::{LayerInfo, LayerKind, Manifest, Store};
 use counterstain_simulate::Tissue;
@@ -14,10 +15,13 @@ use counterstain_tile::encode::{encode_labels_png, encode_png};
 use counterstain_training::service::TrainingEngine;
 use counterstain_worker::testing::{Recorder, TestTask};
 use counterstain_worker::{Engine, TaskError};
+use object_store::memory::InMemory;
 use tch::Device;
 use tokio::runtime::Runtime;
 
 pub struct World {
+    /// Fails on demand.
+    pub backend: Arc<Faulty>,
     runtime: Runtime,
     folder: tempfile::TempDir,
     store: Store,
@@ -34,7 +38,8 @@ impl World {
     pub fn new(samples: u64) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open("memory:").unwrap();
+        let backend = Arc::new(Faulty::new(Arc::new(InMemory::new())));
+        let store = Store::from_backend(backend.clone(), "memory:");
         let tissue = Tissue { size: 32, seed: 1, ..Tissue::default() };
         let dataset = runtime.block_on(async {
             let mut writer = DatasetWriter::new(&store, folder.path());
@@ -72,7 +77,7 @@ impl World {
             };
             writer.finish(description).await.unwrap()
         });
-        Self { runtime, folder, store, dataset }
+        Self { backend, runtime, folder, store, dataset }
     }
 
     pub fn manifest(&self, digest: &Digest) -> Manifest {
