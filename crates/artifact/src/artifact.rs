@@ -15,6 +15,8 @@ pub struct ManifestParts {
     pub kind: ArtifactKind,
     /// What it was made from: part played and digest.
     pub inputs: Vec<NamedInput>,
+    /// Kind of the job, where it is not the usual one for this kind of artifact.
+    pub job_kind: Option<String>,
     /// Canonical spec of the job.
     pub spec: Option<Value>,
     /// Compute profile.
@@ -26,7 +28,14 @@ pub struct ManifestParts {
 impl ManifestParts {
     /// Parts with only kind and body.
     pub fn new(kind: ArtifactKind, body: &impl Serialize) -> Self {
-        Self { kind, inputs: Vec::new(), spec: None, profile: None, body: body::to_value(body) }
+        Self {
+            kind,
+            inputs: Vec::new(),
+            job_kind: None,
+            spec: None,
+            profile: None,
+            body: body::to_value(body),
+        }
     }
 
     /// Adds an input.
@@ -42,10 +51,16 @@ impl ManifestParts {
         self
     }
 
+    /// Sets the kind of the job, by its name in pipeline files.
+    pub fn job_kind(mut self, name: &str) -> Self {
+        self.job_kind = (self.kind.job_kind() != Some(name)).then(|| name.to_owned());
+        self
+    }
+
     /// The manifest over `objects`.
     pub fn manifest(self, objects: Vec<NamedObject>) -> Manifest {
-        let Self { kind, inputs, spec, profile, body } = self;
-        Manifest { kind, schema: SCHEMA, objects, inputs, spec, profile, body }
+        let Self { kind, inputs, job_kind, spec, profile, body } = self;
+        Manifest { kind, schema: SCHEMA, objects, inputs, job_kind, spec, profile, body }
     }
 }
 

@@ -106,10 +106,34 @@ pub struct LayerBody {
     pub name: String,
     /// The dataset it belongs to.
     pub dataset: Digest,
-    /// Its images.
+    /// Its images: the layer that is meant where none is named.
     pub layer: LayerInfo,
+    /// Further images of each sample in the same shards, such as instances and types beside painted nuclei.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<LayerInfo>,
     /// Shards, in the order of the dataset's.
     pub shards: Vec<ShardInfo>,
+    /// Parquet tables of the objects in each shard's images (nuclei), one per shard; or none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Digest>,
+}
+
+impl LayerBody {
+    /// The layer of this name, or the main one where none is named.
+    ///
+    /// # Errors
+    /// `Mismatch` that lists the layers there are.
+    pub fn layer_named(&self, name: Option<&str>) -> Result<&LayerInfo, Error> {
+        let mut all = std::iter::once(&self.layer).chain(&self.companions);
+        match name {
+            None => Ok(&self.layer),
+            Some(name) => all.clone().find(|layer| layer.name == name).ok_or_else(|| {
+                let known: Vec<&str> = all.by_ref().map(|layer| layer.name.as_str()).collect();
+                let reason = format!("has no layer {name:?}; it has {}", known.join(", "));
+                Error::mismatch(format!("layer artifact {:?}", self.name), reason)
+            }),
+        }
+    }
 }
 
 /// Body of a layer part: one shard of a layer.
@@ -122,26 +146,69 @@ pub struct LayerPartBody {
     pub shard: ShardInfo,
     /// Its images.
     pub layer: LayerInfo,
+    /// Further images of each sample, as in [`LayerBody::companions`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<LayerInfo>,
     /// The dataset it belongs to.
     pub dataset: Digest,
+    /// Parquet table of the objects in its images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Digest>,
 }
 
 /// Body of a generator; its weights are [`crate::WEIGHTS`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratorBody {
-    /// `pix2pix` ...
+    /// `pix2pix`, `cyclegan` or `hovernet`.
     pub method: String,
-    /// Times that the U-Net halves the image.
-    pub depth: u32,
-    /// Filters of the first layer.
-    pub filters: u32,
+    /// The network and its sizes.
+    pub network: GeneratorNetwork,
     /// Channels in.
     pub in_channels: u32,
-    /// Channels out.
+    /// Channels out; of a segmenter, those of the picture that it paints.
     pub out_channels: u32,
+    /// Name of the layer that it reads: a dataset's primary one, unless it was trained in the other direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The layer that it paints.
     pub layer: LayerInfo,
+}
+
+/// A generator's network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum GeneratorNetwork {
+    /// The U-Net of pix2pix.
+    Unet {
+        /// Times that it halves the image.
+        depth: u32,
+        /// Filters of the first layer.
+        filters: u32,
+        /// `batch` or `instance`.
+        norm: String,
+    },
+    /// The residual generator of cycleGAN. Where both directions were trained, [`crate::REVERSE_WEIGHTS`] holds
+    /// the other one.
+    Resnet {
+        /// Residual blocks.
+        blocks: u32,
+        /// Filters of the first layer.
+        filters: u32,
+        /// `batch` or `instance`.
+        norm: String,
+        /// Whether its blocks have a dropout layer (it shifts the tensors' names).
+        dropout: bool,
+    },
+    /// HoVer-Net.
+    Hovernet {
+        /// `fast` or `original`.
+        mode: String,
+        /// Share of the published network's channels.
+        width: f64,
+        /// Names of the types, background first; empty for a network without types.
+        types: Vec<String>,
+    },
 }
 
 /// Body of an encoder; its weights are [`crate::WEIGHTS`].
@@ -249,6 +316,7 @@ pub fn layer_from_parts(name: &str, parts: &[Manifest]) -> Result<Manifest, Erro
     };
     let first_body: LayerPartBody = first.body_of(ArtifactKind::LayerPart)?;
     let mut shards = Vec::with_capacity(parts.len());
+    let mut tables = Vec::new();
     let mut objects: Vec<NamedObject> = Vec::with_capacity(2 * parts.len());
     for (position, part) in parts.iter().enumerate() {
         let body: LayerPartBody = part.body_of(ArtifactKind::LayerPart)?;
@@ -256,7 +324,11 @@ pub fn layer_from_parts(name: &str, parts: &[Manifest]) -> Result<Manifest, Erro
         if u64::from(body.part) != position as u64 {
             return Err(differs(&format!("is numbered {}", body.part)));
         }
-        if body.dataset != first_body.dataset || body.layer != first_body.layer {
+        if body.dataset != first_body.dataset
+            || body.layer != first_body.layer
+            || body.companions != first_body.companions
+            || body.table.is_some() != first_body.table.is_some()
+        {
             return Err(differs("has another dataset or other images than part 0"));
         }
         if part.spec != first.spec || part.profile != first.profile || part.inputs != first.inputs {
@@ -276,16 +348,22 @@ pub fn layer_from_parts(name: &str, parts: &[Manifest]) -> Result<Manifest, Erro
             size: size_of(&body.shard.index)?,
             digest: body.shard.index,
         });
+        if let Some(digest) = body.table {
+            let name = shard::table_name(position);
+            objects.push(NamedObject { name, size: size_of(&digest)?, digest });
+            tables.push(digest);
+        }
         shards.push(body.shard);
     }
-    let body =
-        LayerBody { name: name.to_owned(), dataset: first_body.dataset, layer: first_body.layer, shards };
+    let LayerPartBody { dataset, layer, companions, .. } = first_body;
+    let body = LayerBody { name: name.to_owned(), dataset, layer, companions, shards, tables };
     let inputs: Vec<NamedInput> = first.inputs.clone();
     Ok(Manifest {
         kind: ArtifactKind::Layer,
         schema: SCHEMA,
         objects,
         inputs,
+        job_kind: first.job_kind.clone(),
         spec: first.spec.clone(),
         profile: first.profile.clone(),
         body: to_value(&body),

@@ -23,8 +23,8 @@ mod store;
 
 pub use artifact::{ManifestParts, get_named, put_artifact};
 pub use body::{
-    CheckpointBody, DatasetBody, EncoderBody, GeneratorBody, LayerBody, LayerInfo, LayerKind, LayerPartBody,
-    RepresentationsBody, ResultBody, ShardInfo, Skipped, layer_from_parts,
+    CheckpointBody, DatasetBody, EncoderBody, GeneratorBody, GeneratorNetwork, LayerBody, LayerInfo,
+    LayerKind, LayerPartBody, RepresentationsBody, ResultBody, ShardInfo, Skipped, layer_from_parts,
 };
 pub use counterstain_api::{Digest, Profile};
 pub use error::Error;
@@ -34,6 +34,8 @@ pub use store::{ObjectRef, Store};
 
 /// Name of the weights object in generators and encoders.
 pub const WEIGHTS: &str = "weights.safetensors";
+/// Name of the object that holds the weights of a cycleGAN's other direction.
+pub const REVERSE_WEIGHTS: &str = "reverse.safetensors";
 /// Name of the tensor file in representations.
 pub const REPRESENTATIONS: &str = "representations.safetensors";
 /// Name of the document in results.

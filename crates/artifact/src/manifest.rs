@@ -52,7 +52,7 @@ impl ArtifactKind {
         Self::Checkpoint,
     ];
 
-    /// Name of the kind of job that makes such artifacts as its output, or none for imports and checkpoints.
+    /// Name of the kind of job that usually makes such artifacts as its output, or none for imports and checkpoints.
     pub fn job_kind(self) -> Option<&'static str> {
         match self {
             Self::Layer | Self::LayerPart => Some("generate_layer"),
@@ -130,6 +130,9 @@ pub struct Manifest {
     pub objects: Vec<NamedObject>,
     /// What it was made from, each name once. Lineage is part of the name.
     pub inputs: Vec<NamedInput>,
+    /// Name of the kind of job that made it, where that is not the usual one ([`ArtifactKind::job_kind`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_kind: Option<String>,
     /// Canonical spec of the job that made it; none for imports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<Value>,
@@ -192,10 +195,14 @@ impl Manifest {
         }
     }
 
-    /// The artifact key that a job of this kind, spec and profile has (see `api::spec::artifact_key`);
-    /// none for imports. `job_kind` is the job's, usually [`ArtifactKind::job_kind`].
-    pub fn key(&self, job_kind: &str) -> Option<String> {
-        Some(spec::artifact_key(job_kind, self.spec.as_ref()?, self.profile.as_ref()?))
+    /// Name of the kind of job that made it; none for imports and checkpoints.
+    pub fn job_kind(&self) -> Option<&str> {
+        self.job_kind.as_deref().or(self.kind.job_kind())
+    }
+
+    /// The artifact key of the job that made it (see `api::spec::artifact_key`); none for imports and checkpoints.
+    pub fn key(&self) -> Option<String> {
+        Some(spec::artifact_key(self.job_kind()?, self.spec.as_ref()?, self.profile.as_ref()?))
     }
 
     /// The body as the type of this kind.

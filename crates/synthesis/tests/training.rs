@@ -7,7 +7,8 @@ mod support;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_artifact::{
-    ArtifactKind, CheckpointBody, Digest, GeneratorBody, LayerKind, ManifestParts, get_named, put_artifact,
+    ArtifactKind, CheckpointBody, Digest, GeneratorBody, GeneratorNetwork, LayerKind, ManifestParts,
+    get_named, put_artifact,
 };
 use counterstain_torch::{from_safetensors, to_safetensors};
 use serde_json::{Value, json};
@@ -66,10 +67,9 @@ fn the_artifact_says_what_it_paints() {
         let digest = world.generator(&dataset, layer);
         let manifest = world.runtime.block_on(world.store.manifest(&digest)).unwrap();
         let body: GeneratorBody = manifest.body_of(ArtifactKind::Generator).unwrap();
-        assert_eq!(
-            (body.method.as_str(), body.depth, body.in_channels, body.out_channels),
-            ("pix2pix", 3, 3, channels)
-        );
+        assert_eq!((body.method.as_str(), body.in_channels, body.out_channels), ("pix2pix", 3, channels));
+        let unet = GeneratorNetwork::Unet { depth: 3, filters: 4, norm: "batch".to_owned() };
+        assert_eq!(body.network, unet);
         assert_eq!(
             (body.layer.name.as_str(), body.layer.kind, body.layer.channels),
             (layer, LayerKind::Image, channels)

@@ -20,7 +20,7 @@ fn spec(world: &World, method: Method, loss: Loss) -> TrainEncoderSpec {
         method: method.into(),
         loss: loss.into(),
         privileged: if privileged {
-            vec![PrivilegedLayer { artifact: String::new(), name: "types".to_owned() }]
+            vec![PrivilegedLayer { name: "types".to_owned(), ..Default::default() }]
         } else {
             Vec::new()
         },
@@ -89,7 +89,7 @@ fn data_that_do_not_fit_are_refused_with_what_would() {
     };
     refuse(TrainEncoderSpec { batch_size: Some(64), ..fit.clone() }, "fewer than one batch");
     refuse(TrainEncoderSpec { split: Some("holdout".to_owned()), ..fit.clone() }, "it has train");
-    let missing = PrivilegedLayer { artifact: String::new(), name: "ihc".to_owned() };
+    let missing = PrivilegedLayer { name: "ihc".to_owned(), ..Default::default() };
     refuse(TrainEncoderSpec { privileged: vec![missing], ..fit }, "has no layer \"ihc\"");
 }
 

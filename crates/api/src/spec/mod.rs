@@ -3,6 +3,8 @@
 
 mod docs;
 mod json;
+mod presets;
+mod relations;
 mod resolve;
 mod rule;
 #[cfg(test)]
@@ -22,22 +24,26 @@ pub use resolve::{is_name, resolve};
 pub use rule::suggestion;
 
 /// Kind, name in pipeline files and manifests, and full name of the spec's message.
-const KINDS: [(JobKind, &str, &str); 5] = [
+const KINDS: [(JobKind, &str, &str); 7] = [
     (JobKind::TrainGenerator, "train_generator", "counterstain.synthesis.v1.TrainGeneratorSpec"),
+    (JobKind::TrainSegmenter, "train_segmenter", "counterstain.synthesis.v1.TrainSegmenterSpec"),
     (JobKind::GenerateLayer, "generate_layer", "counterstain.synthesis.v1.GenerateLayerSpec"),
     (JobKind::TrainEncoder, "train_encoder", "counterstain.training.v1.TrainEncoderSpec"),
     (JobKind::Embed, "embed", "counterstain.evaluation.v1.EmbedSpec"),
     (JobKind::Evaluate, "evaluate", "counterstain.evaluation.v1.EvaluateSpec"),
+    (JobKind::EvaluateGenerator, "evaluate_generator", "counterstain.evaluation.v1.EvaluateGeneratorSpec"),
 ];
 
 /// The kind of a spec; unspecified when the spec is empty.
 pub fn kind(spec: &JobSpec) -> JobKind {
     match spec.kind {
         Some(Kind::TrainGenerator(_)) => JobKind::TrainGenerator,
+        Some(Kind::TrainSegmenter(_)) => JobKind::TrainSegmenter,
         Some(Kind::GenerateLayer(_)) => JobKind::GenerateLayer,
         Some(Kind::TrainEncoder(_)) => JobKind::TrainEncoder,
         Some(Kind::Embed(_)) => JobKind::Embed,
         Some(Kind::Evaluate(_)) => JobKind::Evaluate,
+        Some(Kind::EvaluateGenerator(_)) => JobKind::EvaluateGenerator,
         None => JobKind::Unspecified,
     }
 }
@@ -133,10 +139,12 @@ fn descriptor(kind: JobKind) -> Option<prost_reflect::MessageDescriptor> {
 fn to_dynamic(spec: &JobSpec) -> Option<DynamicMessage> {
     let bytes = match spec.kind.as_ref()? {
         Kind::TrainGenerator(spec) => spec.encode_to_vec(),
+        Kind::TrainSegmenter(spec) => spec.encode_to_vec(),
         Kind::GenerateLayer(spec) => spec.encode_to_vec(),
         Kind::TrainEncoder(spec) => spec.encode_to_vec(),
         Kind::Embed(spec) => spec.encode_to_vec(),
         Kind::Evaluate(spec) => spec.encode_to_vec(),
+        Kind::EvaluateGenerator(spec) => spec.encode_to_vec(),
     };
     DynamicMessage::decode(descriptor(kind(spec))?, bytes.as_slice()).ok()
 }
@@ -145,10 +153,12 @@ fn from_dynamic(kind: JobKind, message: &DynamicMessage) -> JobSpec {
     let same = "the dynamic message has the typed message's descriptor";
     let kind = match kind {
         JobKind::TrainGenerator => Kind::TrainGenerator(message.transcode_to().expect(same)),
+        JobKind::TrainSegmenter => Kind::TrainSegmenter(message.transcode_to().expect(same)),
         JobKind::GenerateLayer => Kind::GenerateLayer(message.transcode_to().expect(same)),
         JobKind::TrainEncoder => Kind::TrainEncoder(message.transcode_to().expect(same)),
         JobKind::Embed => Kind::Embed(message.transcode_to().expect(same)),
         JobKind::Evaluate => Kind::Evaluate(message.transcode_to().expect(same)),
+        JobKind::EvaluateGenerator => Kind::EvaluateGenerator(message.transcode_to().expect(same)),
         JobKind::Unspecified => return JobSpec::default(),
     };
     JobSpec { kind: Some(kind) }

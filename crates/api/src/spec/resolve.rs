@@ -2,13 +2,11 @@
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as Reflected};
 
-use super::{from_dynamic, kind, rule, to_dynamic};
+use super::{from_dynamic, kind, presets, relations, rule, to_dynamic};
 use crate::Digest;
 use crate::error::Violation;
 use crate::proto::job::v1::JobSpec;
-use crate::proto::job::v1::job_spec::Kind;
 use crate::proto::spec::v1::Rule;
-use crate::proto::training::v1::{Augmentation, Encoder, Loss, Method, Optimizer, Preset, TrainEncoderSpec};
 
 /// Fills in the preset and every default, then checks every rule. Artifact fields may still be `@job`.
 ///
@@ -16,31 +14,15 @@ use crate::proto::training::v1::{Augmentation, Encoder, Loss, Method, Optimizer,
 /// Every fault found, each with its field path.
 pub fn resolve(spec: &JobSpec) -> Result<JobSpec, Vec<Violation>> {
     let mut spec = spec.clone();
-    if let Some(Kind::TrainEncoder(encoder)) = &mut spec.kind {
-        expand_preset(encoder);
-    }
+    presets::expand(&mut spec);
     let Some(mut message) = to_dynamic(&spec) else {
         return Err(vec![Violation::new("spec", "is empty; give exactly one kind of job")]);
     };
     let mut violations = Vec::new();
     fill_and_check(&mut message, "", &mut violations);
     let resolved = from_dynamic(kind(&spec), &message);
-    check_relations(&resolved, &mut violations);
+    relations::check(&resolved, &mut violations);
     if violations.is_empty() { Ok(resolved) } else { Err(violations) }
-}
-
-/// The preset's values for the fields that were left out. `paper` is what the fields' defaults say.
-fn expand_preset(spec: &mut TrainEncoderSpec) {
-    if spec.preset() == Preset::Small {
-        spec.encoder.get_or_insert(Encoder::Resnet18.into());
-        spec.projector_width.get_or_insert(1024);
-        spec.batch_size.get_or_insert(64);
-        spec.epochs.get_or_insert(10);
-        spec.learning_rate.get_or_insert(1e-3);
-        spec.image_size.get_or_insert(64);
-        spec.augmentation.get_or_insert(Augmentation::Light.into());
-    }
-    spec.preset = None;
 }
 
 fn fill_and_check(message: &mut DynamicMessage, prefix: &str, violations: &mut Vec<Violation>) {
@@ -136,40 +118,4 @@ fn range_fault(number: f64, rule: &Rule) -> Option<String> {
     }
     let wanted: Vec<_> = bounds.into_iter().map(|(_, text)| text).collect();
     Some(format!("must be {}, not {number}", wanted.join(" and ")))
-}
-
-/// Checks that concern more than one field.
-fn check_relations(spec: &JobSpec, violations: &mut Vec<Violation>) {
-    let Some(Kind::TrainEncoder(spec)) = &spec.kind else { return };
-    for (index, layer) in spec.privileged.iter().enumerate() {
-        if layer.artifact.is_empty() == layer.name.is_empty() {
-            let wanted =
-                "must hold exactly one of `artifact` (a generated layer) and `name` (a layer of the dataset)";
-            violations.push(Violation::new(format!("privileged[{index}]"), wanted));
-        }
-    }
-    let method = spec.method();
-    let privileged = !spec.privileged.is_empty();
-    match method {
-        Method::Trident | Method::Siamese if !privileged => {
-            violations
-                .push(Violation::new("privileged", "is required: this method learns from privileged layers"));
-        }
-        Method::Unprivileged | Method::Supervised if privileged => {
-            violations
-                .push(Violation::new("privileged", "must be empty: this method uses no privileged layer"));
-        }
-        _ => {}
-    }
-    let supervised = method == Method::Supervised;
-    if method != Method::Unspecified
-        && spec.loss() != Loss::Unspecified
-        && supervised != (spec.loss() == Loss::CrossEntropy)
-    {
-        let wanted = if supervised { "must be cross-entropy" } else { "must be vicreg or infonce" };
-        violations.push(Violation::new("loss", format!("{wanted} for this method")));
-    }
-    if spec.weight_decay() > 0.0 && spec.optimizer() == Optimizer::Adam {
-        violations.push(Violation::new("weight_decay", "needs optimizer adamw or lars"));
-    }
 }

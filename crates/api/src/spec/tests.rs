@@ -35,10 +35,38 @@ fn the_small_preset_fills_only_what_was_left_out() {
 }
 
 #[test]
+fn defaults_of_a_generator_follow_its_method_and_preset_but_not_what_was_given() {
+    let generator = |more: Value| {
+        let mut spec = json!({ "dataset": "@tiles", "layer": "ihc" });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        to_json(&resolve(&from_json(JobKind::TrainGenerator, &spec).unwrap()).unwrap())
+    };
+    let pix2pix = generator(json!({}));
+    assert_eq!((&pix2pix["network"], &pix2pix["gan_mode"]), (&json!("unet"), &json!("vanilla")));
+    let cyclegan = generator(json!({ "method": "cyclegan", "norm": "batch" }));
+    assert_eq!((&cyclegan["network"], &cyclegan["gan_mode"]), (&json!("resnet"), &json!("lsgan")));
+    assert_eq!((&cyclegan["norm"], &cyclegan["dropout"]), (&json!("batch"), &json!(false)));
+    let shift = generator(json!({ "preset": "shift", "crop": 128 }));
+    assert_eq!((&shift["intensity"], &shift["crop"]), (&json!("percentile"), &json!(128)));
+    assert_eq!(shift.get("preset"), None);
+}
+
+#[test]
+fn real_pairs_need_a_dataset_a_share_and_a_layer_for_each_branch() {
+    let faults = |more: Value| -> Vec<String> {
+        let spec = encoder(more);
+        resolve(&spec).unwrap_err().into_iter().map(|fault| fault.field).collect()
+    };
+    assert_eq!(faults(json!({ "real_share": 0.25 })), ["real_share", "privileged[0].real"]);
+    assert_eq!(faults(json!({ "real_dataset": "@real" })), ["real_share"]);
+    assert_eq!(faults(json!({ "real_dataset": "@real", "real_share": 0.25 })), ["privileged[0].real"]);
+}
+
+#[test]
 fn every_fault_is_reported_with_its_path() {
     let spec = json!({
         "dataset": "tiles", "method": "siamese", "loss": "cross-entropy", "epochs": 0, "warmup": 2.0,
-        "privileged": [{ "artifact": "@paint", "name": "ihc" }], "vicreg_nu": -1,
+        "privileged": [{}], "vicreg_nu": -1,
     });
     let faults = resolve(&from_json(JobKind::TrainEncoder, &spec).unwrap()).unwrap_err();
     let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();

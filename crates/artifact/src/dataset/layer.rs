@@ -4,7 +4,7 @@ use counterstain_api::Digest;
 
 use super::open::Dataset;
 use super::table::Table;
-use crate::body::LayerBody;
+use crate::body::{LayerBody, LayerInfo};
 use crate::manifest::ArtifactKind;
 use crate::{Error, Store};
 
@@ -15,6 +15,8 @@ pub struct Layer {
     pub digest: Digest,
     /// The manifest's body.
     pub body: LayerBody,
+    /// The one of its layers that is read where none is named.
+    pub info: LayerInfo,
     pub(super) keys: Vec<String>,
     pub(super) table: Table,
 }
@@ -25,12 +27,21 @@ impl Layer {
     /// # Errors
     /// `Mismatch` for another kind of artifact or one that contradicts itself, and those of the store.
     pub async fn open(store: &Store, digest: &Digest) -> Result<Self, Error> {
+        Self::open_named(store, digest, None).await
+    }
+
+    /// As [`Layer::open`], to read the layer of this name rather than the main one.
+    ///
+    /// # Errors
+    /// As [`Layer::open`], and `Mismatch` that lists its layers where it has none of this name.
+    pub async fn open_named(store: &Store, digest: &Digest, name: Option<&str>) -> Result<Self, Error> {
         let body: LayerBody = store.manifest(digest).await?.body_of(ArtifactKind::Layer)?;
+        let info = body.layer_named(name)?.clone();
+        let names: Vec<&str> =
+            std::iter::once(&body.layer).chain(&body.companions).map(|layer| layer.name.as_str()).collect();
         let mut keys = Vec::new();
-        let table =
-            Table::open(store, &body.shards, &[&body.layer.name], |_, _, sample| keys.push(sample.key))
-                .await?;
-        Ok(Self { digest: *digest, body, keys, table })
+        let table = Table::open(store, &body.shards, &names, |_, _, sample| keys.push(sample.key)).await?;
+        Ok(Self { digest: *digest, body, info, keys, table })
     }
 
     /// Samples.
@@ -75,7 +86,7 @@ impl Layer {
         }
         if let Some(primary) = dataset.layer(&dataset.body.primary) {
             let size = |width: Option<u32>, height: Option<u32>| width.zip(height);
-            let ours = size(self.body.layer.width, self.body.layer.height);
+            let ours = size(self.info.width, self.info.height);
             if let (Some(ours), Some(theirs)) = (ours, size(primary.width, primary.height))
                 && ours != theirs
             {

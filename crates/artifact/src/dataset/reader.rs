@@ -84,7 +84,15 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub fn read_layer(&self, layer: &Layer, sample: usize) -> Result<Bytes, Error> {
-        self.read_from(&layer.table, &layer.digest, sample, layer.key(sample), &layer.body.layer.name)
+        self.read_layer_named(layer, sample, &layer.info.name)
+    }
+
+    /// The encoded image of a sample in one of the layers that an artifact holds.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_layer_named(&self, layer: &Layer, sample: usize, name: &str) -> Result<Bytes, Error> {
+        self.read_from(&layer.table, &layer.digest, sample, layer.key(sample), name)
     }
 
     fn read_from(

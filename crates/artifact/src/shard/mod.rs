@@ -18,3 +18,8 @@ pub use writer::{FinishedShard, SampleEntry, SampleMeta, ShardLimits, ShardWrite
 pub fn object_names(position: usize) -> (String, String) {
     (format!("shards/{position:05}.tar"), format!("shards/{position:05}.index.json"))
 }
+
+/// Name of the table that belongs to a shard: `tables/00000.parquet`.
+pub fn table_name(position: usize) -> String {
+    format!("tables/{position:05}.parquet")
+}

@@ -111,7 +111,14 @@ pub async fn layer(
     change: impl FnOnce(&mut LayerBody),
 ) -> Digest {
     let shards = layer_shards(store, dir).await;
-    let mut body = LayerBody { name: "nuclei".to_owned(), dataset, layer: layer_info("nuclei"), shards };
+    let mut body = LayerBody {
+        name: "nuclei".to_owned(),
+        dataset,
+        layer: layer_info("nuclei"),
+        companions: Vec::new(),
+        shards,
+        tables: Vec::new(),
+    };
     change(&mut body);
     let manifest =
         ManifestParts::new(ArtifactKind::Layer, &body).input("dataset", dataset).manifest(Vec::new());

@@ -254,7 +254,8 @@ async fn a_layer_is_its_parts(store: &Store, dir: &std::path::Path, dataset: Dig
             size: 5,
             digest,
         });
-        let body = LayerPartBody { part: part as u32, shard, layer, dataset };
+        let table = Some(shard.tar);
+        let body = LayerPartBody { part: part as u32, shard, layer, companions: Vec::new(), dataset, table };
         let named = ManifestParts::new(ArtifactKind::LayerPart, &body).input("dataset", dataset);
         parts.push(named.manifest(objects.to_vec()));
     }
@@ -262,7 +263,9 @@ async fn a_layer_is_its_parts(store: &Store, dir: &std::path::Path, dataset: Dig
     let digest = store.put_manifest(&manifest).await.unwrap();
     let layer = Layer::open(store, &digest).await.unwrap();
     layer.check_pairs(&Dataset::open(store, &dataset).await.unwrap()).unwrap();
-    assert_eq!(manifest.objects[4].name, "shards/00002.tar");
+    let names: Vec<&str> = manifest.objects.iter().skip(3).map(|object| object.name.as_str()).collect();
+    assert_eq!(names[..3], ["shards/00001.tar", "shards/00001.index.json", "tables/00001.parquet"]);
+    assert_eq!(layer.body.tables.len(), 3);
     parts.swap(0, 1);
     assert!(layer_from_parts("nuclei", &parts).unwrap_err().to_string().contains("is numbered 1"));
     parts.swap(0, 1);

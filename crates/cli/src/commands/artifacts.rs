@@ -91,7 +91,7 @@ fn as_artifact(digest: &Digest, manifest: &Manifest) -> Result<Artifact> {
     Ok(Artifact {
         digest: digest.to_string(),
         kind: manifest.kind.to_string(),
-        key: manifest.kind.job_kind().and_then(|kind| manifest.key(kind)).unwrap_or_default(),
+        key: manifest.key().unwrap_or_default(),
         manifest: serde_json::to_string(manifest)?,
         tags: Vec::new(),
         job_id: String::new(),

@@ -4,25 +4,11 @@ use std::collections::HashSet;
 
 use counterstain_api::Digest;
 use counterstain_api::error::{ApiError, ErrorCode};
-use counterstain_api::proto::job::v1::JobKind;
-use counterstain_api::spec;
 use counterstain_artifact::{ArtifactKind, Manifest};
 
 use super::{Result, Scheduler, whole};
 use crate::machine::JobId;
 use crate::storage::{Artifact, Tag};
-
-/// The kind of job that makes artifacts of a kind as its output; none for imports and what lies on the way.
-pub(crate) fn maker(kind: ArtifactKind) -> Option<JobKind> {
-    match kind {
-        ArtifactKind::Generator => Some(JobKind::TrainGenerator),
-        ArtifactKind::Layer => Some(JobKind::GenerateLayer),
-        ArtifactKind::Encoder => Some(JobKind::TrainEncoder),
-        ArtifactKind::Representations => Some(JobKind::Embed),
-        ArtifactKind::Result => Some(JobKind::Evaluate),
-        ArtifactKind::Dataset | ArtifactKind::LayerPart | ArtifactKind::Checkpoint => None,
-    }
-}
 
 impl Scheduler {
     /// Makes an artifact of the store known, with all that it was made from.
@@ -107,7 +93,7 @@ impl Scheduler {
         Artifact {
             digest,
             kind: manifest.kind.as_str().to_owned(),
-            key: maker(manifest.kind).and_then(|kind| manifest.key(spec::kind_name(kind))),
+            key: is_output(manifest.kind).then(|| manifest.key()).flatten(),
             manifest: String::from_utf8_lossy(&manifest.encode()).into_owned(),
             inputs: manifest.inputs.iter().map(|input| input.digest).collect(),
             job,
@@ -116,4 +102,9 @@ impl Scheduler {
             cursor: 0,
         }
     }
+}
+
+/// Whether artifacts of a kind are the outputs of jobs, rather than imports or what lies on the way to an output.
+fn is_output(kind: ArtifactKind) -> bool {
+    !matches!(kind, ArtifactKind::Dataset | ArtifactKind::LayerPart | ArtifactKind::Checkpoint)
 }

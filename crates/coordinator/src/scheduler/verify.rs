@@ -11,11 +11,11 @@ use crate::storage::StoredJob;
 /// The kind of artifact that a kind of job makes.
 pub(crate) fn output_kind(kind: JobKind) -> Option<ArtifactKind> {
     match kind {
-        JobKind::TrainGenerator => Some(ArtifactKind::Generator),
+        JobKind::TrainGenerator | JobKind::TrainSegmenter => Some(ArtifactKind::Generator),
         JobKind::GenerateLayer => Some(ArtifactKind::Layer),
         JobKind::TrainEncoder => Some(ArtifactKind::Encoder),
         JobKind::Embed => Some(ArtifactKind::Representations),
-        JobKind::Evaluate => Some(ArtifactKind::Result),
+        JobKind::Evaluate | JobKind::EvaluateGenerator => Some(ArtifactKind::Result),
         JobKind::Unspecified => None,
     }
 }
@@ -46,7 +46,7 @@ impl Scheduler {
             manifest.expect_kind(kind)?;
         }
         let expected = job.job.profile.as_ref().map(|profile| job_key(job, profile));
-        if manifest.key(spec::kind_name(job.kind)) != expected {
+        if manifest.key() != expected {
             let message = format!(
                 "output {} was made with another spec or compute profile than job {} has",
                 output.short(),

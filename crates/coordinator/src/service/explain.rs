@@ -123,9 +123,9 @@ fn busy(workers: &[&Worker], kind: &str) -> String {
 
 fn service(kind: JobKind) -> &'static str {
     match kind {
-        JobKind::TrainGenerator | JobKind::GenerateLayer => "synthesis",
+        JobKind::TrainGenerator | JobKind::TrainSegmenter | JobKind::GenerateLayer => "synthesis",
         JobKind::TrainEncoder => "training",
-        JobKind::Embed | JobKind::Evaluate => "evaluation",
+        JobKind::Embed | JobKind::Evaluate | JobKind::EvaluateGenerator => "evaluation",
         JobKind::Unspecified => "suitable",
     }
 }

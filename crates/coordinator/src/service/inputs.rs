@@ -93,19 +93,43 @@ impl<'scheduler> Inputs<'scheduler> {
     fn check_fit(&self, job: &JobSpec, path: &str, violations: &mut Vec<Violation>) {
         match &job.kind {
             Some(Kind::TrainGenerator(spec)) => {
+                if let Some((_, dataset)) = self.dataset(&spec.dataset) {
+                    violations.extend(no_split(&dataset, spec.split(), &format!("{path}.split")));
+                }
+                let unpaired = !spec.target_dataset.is_empty();
+                let target = if unpaired { &spec.target_dataset } else { &spec.dataset };
+                let Some((_, target)) = self.dataset(target) else { return };
+                violations.extend(no_layer(&target, &spec.layer, &format!("{path}.layer")));
+                if unpaired {
+                    let field = format!("{path}.target_split");
+                    violations.extend(no_split(&target, spec.target_split(), &field));
+                }
+            }
+            Some(Kind::TrainSegmenter(spec)) => {
                 let Some((_, dataset)) = self.dataset(&spec.dataset) else { return };
-                violations.extend(no_layer(&dataset, &spec.layer, &format!("{path}.layer")));
                 violations.extend(no_split(&dataset, spec.split(), &format!("{path}.split")));
+                violations.extend(no_layer(&dataset, spec.instances(), &format!("{path}.instances")));
+                if let Some(types) = &spec.types {
+                    violations.extend(no_layer(&dataset, types, &format!("{path}.types")));
+                }
             }
             Some(Kind::TrainEncoder(spec)) => {
                 let Some((digest, dataset)) = self.dataset(&spec.dataset) else { return };
                 violations.extend(no_split(&dataset, spec.split(), &format!("{path}.split")));
                 for (index, layer) in spec.privileged.iter().enumerate() {
                     let field = format!("{path}.privileged[{index}]");
-                    if !layer.name.is_empty() {
+                    if layer.artifact.is_empty() && !layer.name.is_empty() {
                         violations.extend(no_layer(&dataset, &layer.name, &format!("{field}.name")));
                     }
                     violations.extend(self.foreign(&layer.artifact, digest, &format!("{field}.artifact")));
+                }
+                if let Some((_, real)) = self.dataset(&spec.real_dataset) {
+                    let field = format!("{path}.real_split");
+                    violations.extend(no_split(&real, spec.real_split(), &field));
+                    for (index, layer) in spec.privileged.iter().enumerate() {
+                        let field = format!("{path}.privileged[{index}].real");
+                        violations.extend(no_layer(&real, &layer.real, &field));
+                    }
                 }
                 let samples = match spec.split() {
                     "" => Some(dataset.samples),
@@ -122,6 +146,27 @@ impl<'scheduler> Inputs<'scheduler> {
                 let Some((_, dataset)) = self.dataset(&spec.dataset) else { return };
                 violations.extend(no_split(&dataset, spec.train_split(), &format!("{path}.train_split")));
                 violations.extend(no_split(&dataset, spec.test_split(), &format!("{path}.test_split")));
+            }
+            Some(Kind::EvaluateGenerator(spec)) => {
+                let paired = spec.reference_dataset.is_empty();
+                if let Some((digest, dataset)) = self.dataset(&spec.dataset) {
+                    violations.extend(no_split(&dataset, spec.split(), &format!("{path}.split")));
+                    for (index, layer) in spec.layers.iter().enumerate() {
+                        let field = format!("{path}.layers[{index}]");
+                        violations.extend(self.foreign(layer, digest, &field));
+                    }
+                    if paired {
+                        violations.extend(no_layer(&dataset, &spec.reference, &format!("{path}.reference")));
+                        if let Some(types) = &spec.reference_types {
+                            let field = format!("{path}.reference_types");
+                            violations.extend(no_layer(&dataset, types, &field));
+                        }
+                    }
+                }
+                let Some((_, reference)) = self.dataset(&spec.reference_dataset) else { return };
+                let field = format!("{path}.reference_split");
+                violations.extend(no_split(&reference, spec.reference_split(), &field));
+                violations.extend(no_layer(&reference, &spec.reference, &format!("{path}.reference")));
             }
             Some(Kind::GenerateLayer(_) | Kind::Embed(_)) | None => {}
         }

@@ -274,7 +274,9 @@ impl Worker {
                     part: lease.part,
                     shard,
                     layer: layer_info("nuclei"),
+                    companions: Vec::new(),
                     dataset: dataset.unwrap(),
+                    table: None,
                 };
                 (ArtifactKind::LayerPart, serde_json::to_value(body).unwrap(), objects.to_vec())
             }
@@ -364,7 +366,7 @@ pub fn generate_layer(generator: &str, dataset: &str) -> job_spec::Kind {
 }
 
 pub fn train_encoder(dataset: &str, layer: &str) -> job_spec::Kind {
-    let layer = training::PrivilegedLayer { artifact: layer.to_owned(), name: String::new() };
+    let layer = training::PrivilegedLayer { artifact: layer.to_owned(), ..Default::default() };
     job_spec::Kind::TrainEncoder(training::TrainEncoderSpec {
         preset: Some(training::Preset::Small.into()),
         dataset: dataset.to_owned(),

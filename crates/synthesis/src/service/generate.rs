@@ -50,7 +50,14 @@ pub fn run(task: &Task, spec: &GenerateLayerSpec, device: Device) -> Result<Dige
     let batch_size = set(spec.batch_size, "batch_size")? as usize;
     let shard = work.paint(&painter, batch_size)?;
 
-    let part = LayerPartBody { part: task.part(), shard: shard.info.clone(), layer, dataset: dataset_digest };
+    let part = LayerPartBody {
+        part: task.part(),
+        shard: shard.info.clone(),
+        layer,
+        companions: Vec::new(),
+        dataset: dataset_digest,
+        table: None,
+    };
     let parts = ManifestParts::new(ArtifactKind::LayerPart, &part)
         .input("generator", generator_digest)
         .input("dataset", dataset_digest)

@@ -2,7 +2,9 @@
 
 use crate::engine::painter::Painter;
 use counterstain_api::error::ErrorCode;
-use counterstain_artifact::{ArtifactKind, Digest, GeneratorBody, Store, WEIGHTS, get_named};
+use counterstain_artifact::{
+    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, Store, WEIGHTS, get_named,
+};
 use counterstain_model::{Norm, UNetConfig};
 use counterstain_worker::TaskError;
 use tch::{Device, Kind};
@@ -22,7 +24,7 @@ pub fn build(
     device: Device,
     dtype: Option<Kind>,
 ) -> Result<Painter, TaskError> {
-    if body.method != "pix2pix" {
+    let GeneratorNetwork::Unet { depth, filters, .. } = body.network else {
         return Err(TaskError::new(
             ErrorCode::NewerSchema,
             format!(
@@ -30,12 +32,12 @@ pub fn build(
                 body.method
             ),
         ));
-    }
+    };
     let config = UNetConfig {
         in_channels: i64::from(body.in_channels),
         out_channels: i64::from(body.out_channels),
-        depth: body.depth as usize,
-        filters: i64::from(body.filters),
+        depth: depth as usize,
+        filters: i64::from(filters),
         norm: Norm::Batch,
         // It acts in training only.
         dropout: false,

@@ -15,7 +15,8 @@ use counterstain_api::proto::synthesis::v1::TrainGeneratorSpec;
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
-    ArtifactKind, CheckpointBody, Digest, GeneratorBody, ManifestParts, WEIGHTS, get_named, put_artifact,
+    ArtifactKind, CheckpointBody, Digest, GeneratorBody, GeneratorNetwork, ManifestParts, WEIGHTS, get_named,
+    put_artifact,
 };
 use counterstain_compute::{Pace, digest};
 use counterstain_worker::prefetch::prefetch;
@@ -73,10 +74,14 @@ pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Dig
 
     let body = GeneratorBody {
         method: "pix2pix".to_owned(),
-        depth: set(spec.depth, "depth")?,
-        filters: set(spec.filters, "filters")?,
+        network: GeneratorNetwork::Unet {
+            depth: set(spec.depth, "depth")?,
+            filters: set(spec.filters, "filters")?,
+            norm: "batch".to_owned(),
+        },
         in_channels: pairs.shape.condition_channels as u32,
         out_channels: pairs.shape.target_channels as u32,
+        source: None,
         layer: pairs.painted_layer(),
     };
     let parts = ManifestParts::new(ArtifactKind::Generator, &body)

@@ -253,7 +253,11 @@ fn open_privileged(
         })?;
         return Ok(Privileged { info, layer: None });
     }
-    let layer = task.block_on(Layer::open(task.store(), &digest(artifact, "privileged")?))?;
+    let layer = task.block_on(Layer::open_named(
+        task.store(),
+        &digest(artifact, "privileged")?,
+        Some(name).filter(|name| !name.is_empty()),
+    ))?;
     layer.check_pairs(dataset)?;
-    Ok(Privileged { info: layer.body.layer.clone(), layer: Some(layer) })
+    Ok(Privileged { info: layer.info.clone(), layer: Some(layer) })
 }
