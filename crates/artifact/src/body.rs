@@ -171,6 +171,9 @@ pub struct GeneratorBody {
     /// Name of the layer that it reads: a dataset's primary one, unless it was trained in the other direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The stored intensities that -1 and 1 stand for, for each channel out, where these are not 0 and 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intensity: Option<Vec<[u8; 2]>>,
     /// The layer that it paints.
     pub layer: LayerInfo,
 }

@@ -82,6 +82,7 @@ pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Dig
         in_channels: pairs.shape.condition_channels as u32,
         out_channels: pairs.shape.target_channels as u32,
         source: None,
+        intensity: None,
         layer: pairs.painted_layer(),
     };
     let parts = ManifestParts::new(ArtifactKind::Generator, &body)
