@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask setup | demo | test | vectors | bench | ci`.
+//! The project's own commands: `cargo xtask setup | demo | test | vectors | bench | fuzz | ci`.
 //!
 //! Depends on no crate of the workspace, so that it builds in seconds on a bare machine and can prepare
 //! what the others need. What needs libtorch is started as a process.
 
+mod fuzz;
 mod setup;
 mod shell;
 mod steps;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "Counterstain's set-up, demo, tests, reference checks and benchmarks")]
+#[command(about = "Counterstain's set-up, demo, tests, reference checks, benchmarks and fuzzing")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -48,6 +49,14 @@ enum Task {
         /// losses, augment, nuclei; all when none is named
         names: Vec<String>,
     },
+    /// Feed what parses files from outside with damaged ones (needs a nightly toolchain)
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// checkpoint, weights, image, labels, shard, shard_index, manifest; all when none is named
+        targets: Vec<String>,
+    },
     /// Everything that must hold before a change lands
     Ci,
 }
@@ -59,6 +68,7 @@ fn main() -> ExitCode {
         Task::Test { rest } => steps::test(&rest),
         Task::Vectors { dir, rest } => steps::vectors(dir, &rest),
         Task::Bench { names } => steps::bench(&names),
+        Task::Fuzz { seconds, targets } => fuzz::fuzz(&targets, seconds),
         Task::Ci => steps::ci(),
     };
     match outcome {

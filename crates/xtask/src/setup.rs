@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{command, exists, root, run};
+use crate::shell::{command, exists, exists_with, root, run};
 
 /// The version that the `tch` crate of this workspace is made for.
 const LIBTORCH: &str = "2.13.0";
@@ -68,10 +68,6 @@ fn system_packages() -> Result<()> {
 
 fn python_has(module: &str) -> bool {
     exists_with("python3", &["-c", &format!("import {module}")])
-}
-
-fn exists_with(program: &str, arguments: &[&str]) -> bool {
-    command(program, arguments).output().is_ok_and(|output| output.status.success())
 }
 
 /// The folder of libtorch: `$LIBTORCH`, an earlier set-up, or a new pip package.

