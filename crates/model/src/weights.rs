@@ -157,7 +157,9 @@ pub fn without_stray_norm_buffers(tensors: NamedTensors) -> NamedTensors {
 /// # Errors
 /// When the file is none of these, or holds no weights.
 pub fn read(file: &[u8]) -> Result<NamedTensors, Error> {
-    let tensors = if file.starts_with(b"PK") || file.first() == Some(&0x80) && file.get(1) == Some(&2) {
+    // Safetensors begin with the length of their header, which may be the bytes that others begin with.
+    let is_safetensors = file.get(8) == Some(&b'{');
+    let tensors = if !is_safetensors && (file.starts_with(b"PK") || file.starts_with(&[0x80, 2])) {
         Checkpoint::open(file, &Limits::default())?.find_state_dict()?
     } else {
         counterstain_torch::from_safetensors(file)?
@@ -231,6 +233,17 @@ mod tests {
         load_under(&into, "judge", &read).expect("they fit");
         let images = Tensor::ones([1, 3, 32, 32], (Kind::Float, Device::Cpu));
         assert_eq!(first.forward_t(&images, false), second.forward_t(&images, false));
+    }
+
+    #[test]
+    fn safetensors_whose_header_is_as_long_as_others_begin_are_read() {
+        for beginning in [*b"\x80\x02", *b"PK"] {
+            let length = usize::from(u16::from_le_bytes(beginning));
+            let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+            let mut file = (length as u64).to_le_bytes().to_vec();
+            file.extend(format!("{header:length$}").bytes().chain([0; 4]));
+            assert_eq!(names(&read(&file).expect("readable")), ["a"]);
+        }
     }
 
     #[test]

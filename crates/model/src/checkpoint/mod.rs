@@ -19,7 +19,7 @@ use counterstain_torch::NamedTensors;
 use cursor::Cursor;
 use error::malformed;
 use pickle::Pickle;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use value::{Arena, Object, Value};
 
 /// How large the parts of a checkpoint may be.
@@ -111,9 +111,14 @@ impl<'a> Checkpoint<'a> {
     fn tensors_in(&self, place: &Value) -> Result<NamedTensors, CheckpointError> {
         let mut budget = self.tensor_bytes;
         let mut tensors = NamedTensors::new();
+        let mut names = HashSet::new();
         for (key, value) in self.arena.pairs(place).unwrap_or_default() {
             let Some(Object::Tensor(view)) = self.arena.get(value) else { continue };
             let name = key.text().ok_or_else(|| malformed("a tensor in it has no name"))?;
+            // A pickle repeats a long name in a few bytes.
+            if !names.insert(name) {
+                return Err(malformed(format!("it has `{name}` twice")));
+            }
             let data = self.storages.get(view.storage.key.as_ref());
             let data = data.ok_or_else(|| malformed(format!("`{name}` has no data")))?;
             tensors.push((name.to_owned(), tensor::read(name, view, data, &mut budget)?));

@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::error::{CheckpointError, malformed};
-use super::value::{Arena, Global, Object, Storage, TensorView, Value};
+use super::value::{Arena, Global, MOST_DIMENSIONS, Object, Storage, TensorView, Value};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -27,6 +27,7 @@ pub(super) fn run(bytes: &[u8], position: usize) -> Result<Pickle, CheckpointErr
         marks: Vec::new(),
         memo: HashMap::new(),
         arena: Arena::default(),
+        copied: 0,
     };
     while machine.step()? {}
     let root = machine.pop()?;
@@ -40,7 +41,12 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     arena: Arena,
+    /// Pairs that calls have copied so far.
+    copied: usize,
 }
+
+/// Arguments of a call; `_rebuild_tensor_v2` has the most, seven at most.
+const MOST_ARGUMENTS: usize = 8;
 
 impl Machine<'_> {
     /// Executes one instruction; `false` after the last one.
@@ -272,7 +278,11 @@ impl Machine<'_> {
         let Value::Global(global) = self.pop()? else {
             return Err(malformed("its pickle calls what has no name"));
         };
-        let arguments = self.arena.items(&arguments)?.to_vec();
+        let arguments = self.arena.items(&arguments)?;
+        if arguments.len() > MOST_ARGUMENTS {
+            return Err(malformed(format!("its pickle calls {global:?} with {} arguments", arguments.len())));
+        }
+        let arguments = arguments.to_vec();
         let result = match (global, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.arena.add(Object::Dict(Vec::new())),
             (Global::OrderedDict, [pairs]) => {
@@ -290,8 +300,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn pairs_of(&self, list: &Value) -> Result<Vec<(Value, Value)>, CheckpointError> {
-        let pairs = self.arena.items(list)?.iter().map(|pair| match self.arena.items(pair)? {
+    /// Each pair took bytes of the pickle; one that copies more has a list copied again and again.
+    fn pairs_of(&mut self, list: &Value) -> Result<Vec<(Value, Value)>, CheckpointError> {
+        let list = self.arena.items(list)?;
+        self.copied += list.len();
+        if self.copied > self.input.position() {
+            return Err(malformed("its pickle makes more dictionaries of a list than weights need"));
+        }
+        let pairs = list.iter().map(|pair| match self.arena.items(pair)? {
             [key, value] => Ok((key.clone(), value.clone())),
             _ => Err(malformed("a pair in it has not two items")),
         });
@@ -309,7 +325,11 @@ impl Machine<'_> {
             return Err(malformed("a tensor in it has no storage"));
         };
         let counts = |values: &Value| -> Result<Vec<usize>, CheckpointError> {
-            self.arena.items(values)?.iter().map(Value::count).collect()
+            let values = self.arena.items(values)?;
+            if values.len() > MOST_DIMENSIONS {
+                return Err(malformed(format!("a tensor in it has {} dimensions", values.len())));
+            }
+            values.iter().map(Value::count).collect()
         };
         Ok(TensorView {
             storage: storage.clone(),

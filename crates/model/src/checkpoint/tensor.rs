@@ -4,9 +4,6 @@ use super::error::{CheckpointError, malformed};
 use super::value::TensorView;
 use tch::Tensor;
 
-/// Dimensions that a tensor may have; libtorch's own layers have five at most.
-const MOST_DIMENSIONS: usize = 16;
-
 /// Copies the elements that `view` selects from the bytes of its storage, and takes
 /// their size off `budget`.
 pub(super) fn read(
@@ -46,7 +43,7 @@ pub(super) fn read(
 /// The number of elements, if every one of them lies inside the storage. More
 /// elements than the storage has (stride 0) are refused too.
 fn checked_elements(view: &TensorView) -> Option<usize> {
-    if view.size.len() != view.stride.len() || view.size.len() > MOST_DIMENSIONS {
+    if view.size.len() != view.stride.len() {
         return None;
     }
     // The product without the zeros bounds what libtorch computes for its strides.

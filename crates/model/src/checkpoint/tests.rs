@@ -149,6 +149,40 @@ fn deep_nesting_and_repeated_sharing_cost_nothing() {
 }
 
 #[test]
+fn a_long_list_is_not_made_into_dictionaries_again_and_again() {
+    // A list of 50,000 references to one pair, of which each round would make a dictionary.
+    let mut pickle = b"\x80\x02NN\x86q\x000(]q\x010h\x01(".to_vec();
+    pickle.extend(b"h\x00".repeat(50_000));
+    pickle.extend(b"eccollections\nOrderedDict\nq\x020");
+    pickle.extend(b"h\x02h\x01\x85R0".repeat(100_000));
+    pickle.extend(b"N.");
+    assert!(refusal(&zip(&[("w/data.pkl", &pickle)])).contains("more dictionaries of a list"));
+}
+
+#[test]
+fn calls_with_long_argument_lists_are_refused() {
+    let mut call = b"\x80\x02ctorch\nSize\n(".to_vec();
+    call.extend(b"N".repeat(100));
+    call.extend(b"tR.");
+    assert!(refusal(&zip(&[("w/data.pkl", &call)])).contains("with 100 arguments"));
+    let pickle = state_dict_pickle(b"");
+    let position = pickle.windows(5).position(|five| five == b"(K\x02K\x03").expect("its size");
+    let mut deep = pickle[..position + 1].to_vec();
+    deep.extend(b"K\x01".repeat(17));
+    deep.extend(&pickle[position + 5..]);
+    assert!(refusal(&zip(&[("w/data.pkl", &deep)])).contains("17 dimensions"));
+}
+
+#[test]
+fn a_name_that_occurs_twice_is_refused() {
+    let pickle = state_dict_pickle(b"");
+    let pair = &pickle[4..pickle.len() - 2];
+    let twice = [&pickle[..4], pair, pair, b"u."].concat();
+    let file = zip(&[("w/data.pkl", &twice), ("w/data/0", &data())]);
+    assert!(refusal(&file).contains("`weight` twice"));
+}
+
+#[test]
 fn what_is_no_checkpoint_is_named() {
     assert!(refusal(b"").contains("neither a zip archive nor a pickle"));
     assert!(refusal(b"\x80\x02N.").contains("torch did not write"));

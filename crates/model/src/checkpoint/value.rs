@@ -71,7 +71,10 @@ pub(super) struct Storage {
     pub elements: usize,
 }
 
-/// A view of a storage.
+/// Dimensions that a tensor may have; libtorch's own layers have five at most.
+pub(super) const MOST_DIMENSIONS: usize = 16;
+
+/// A view of a storage, of at most [`MOST_DIMENSIONS`].
 #[derive(Debug, Clone)]
 pub(super) struct TensorView {
     pub storage: Storage,
