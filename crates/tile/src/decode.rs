@@ -146,14 +146,19 @@ pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<Tile<u8>, Error> {
 pub fn dimensions(bytes: &[u8], limits: &Limits) -> Result<(usize, usize), Error> {
     limits.check_bytes(bytes)?;
     let format = Format::of(bytes)?;
-    let (width, height) = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(image::ImageError::IoError)
-        .and_then(ImageReader::into_dimensions)
-        .map_err(|error| Error::Undecodable {
-            format: format.name(),
-            reason: error.to_string().to_lowercase(),
-        })?;
+    let undecodable =
+        |reason: String| Error::Undecodable { format: format.name(), reason: reason.to_lowercase() };
+    let (width, height) = match format {
+        Format::Png | Format::Jpeg => ImageReader::new(Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(image::ImageError::IoError)
+            .and_then(ImageReader::into_dimensions)
+            .map_err(|error| undecodable(error.to_string()))?,
+        // Of label maps too, whose kinds of numbers the image crate does not know.
+        Format::Tiff => tiff::decoder::Decoder::new(Cursor::new(bytes))
+            .and_then(|mut decoder| decoder.dimensions())
+            .map_err(|error| undecodable(error.to_string()))?,
+    };
     limits.check_size(width as usize, height as usize)?;
     Ok((width as usize, height as usize))
 }

@@ -73,6 +73,17 @@ fn a_32_bit_tiff_label_map_is_exact() {
 }
 
 #[test]
+fn the_size_of_a_tiff_with_signed_labels_is_known() {
+    let mut bytes = Cursor::new(Vec::new());
+    tiff::encoder::TiffEncoder::new(&mut bytes)
+        .unwrap()
+        .write_image::<tiff::encoder::colortype::GrayI16>(2, 1, &[0, 7])
+        .unwrap();
+    assert_eq!(decode_labels(bytes.get_ref(), &Limits::default()).unwrap().data, [0, 7]);
+    assert_eq!(dimensions(bytes.get_ref(), &Limits::default()).unwrap(), (2, 1));
+}
+
+#[test]
 fn indices_of_an_indexed_png_are_not_expanded() {
     for (depth, line) in
         [(png::BitDepth::Two, vec![0b0001_1011_u8]), (png::BitDepth::Eight, vec![0, 1, 2, 3])]
