@@ -1,6 +1,7 @@
 //! Measures training steps per second: `pace SIDE BATCH FILTERS DEPTH bf16|f32 [THREADS]`.
 
-use counterstain_model::Norm;
+use counterstain_model::{Norm, UNetConfig};
+use counterstain_synthesis::engine::generator::GeneratorConfig;
 use counterstain_synthesis::engine::loss::GanMode;
 use counterstain_synthesis::engine::pix2pix::{Pix2Pix, Pix2PixConfig};
 use counterstain_torch::DeviceChoice;
@@ -16,12 +17,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     counterstain_torch::set_threads(number(5, 2)? as usize);
     counterstain_torch::deterministic(true);
     let config = Pix2PixConfig {
-        condition_channels: 3,
-        target_channels: 3,
-        depth: depth as u32,
-        filters: filters as u32,
-        dropout: true,
-        norm: Norm::Batch,
+        generator: GeneratorConfig::Unet(UNetConfig {
+            in_channels: 3,
+            out_channels: 3,
+            depth: depth as usize,
+            filters: filters,
+            norm: Norm::Batch,
+            dropout: true,
+        }),
         discriminator_filters: filters as u32,
         discriminator_layers: 3,
         gan_mode: GanMode::Vanilla,

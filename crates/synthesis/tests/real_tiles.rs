@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
-use counterstain_model::Norm;
+use counterstain_model::{Norm, UNetConfig};
+use counterstain_synthesis::engine::generator::GeneratorConfig;
 use counterstain_synthesis::engine::images::ImageBatch;
 use counterstain_synthesis::engine::loss::{self, GanMode};
 use counterstain_synthesis::engine::pix2pix::{Pix2Pix, Pix2PixConfig};
@@ -42,12 +43,14 @@ fn a_generator_learns_to_place_nuclei_on_real_tissue() {
     let (condition, target) = pairs(&Path::new(&data).join("consep/Train"), 4);
     counterstain_torch::set_threads(1);
     let config = Pix2PixConfig {
-        condition_channels: 3,
-        target_channels: 3,
-        depth: 4,
-        filters: 16,
-        dropout: true,
-        norm: Norm::Batch,
+        generator: GeneratorConfig::Unet(UNetConfig {
+            in_channels: 3,
+            out_channels: 3,
+            depth: 4,
+            filters: 16,
+            norm: Norm::Batch,
+            dropout: true,
+        }),
         discriminator_filters: 16,
         discriminator_layers: 2,
         gan_mode: GanMode::Vanilla,

@@ -129,6 +129,27 @@ impl Tile<u8> {
         };
         Ok(Tile { width: self.width, height: self.height, channels: 3, data })
     }
+
+    /// One channel: grey stays, RGB becomes its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, rounded), an alpha
+    /// channel is left out.
+    ///
+    /// # Errors
+    /// `WrongChannels` for more than four channels, or none.
+    pub fn as_luminance(&self) -> Result<Tile<u8>, Error> {
+        let luma = |pixel: &[u8]| {
+            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+            ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
+        };
+        let data = match self.channels {
+            1 => return Ok(self.clone()),
+            2 => self.data.iter().copied().step_by(2).collect(),
+            3 | 4 => self.data.chunks_exact(self.channels).map(luma).collect(),
+            found => {
+                return Err(Error::WrongChannels { what: "conversion to grey", expected: "1 to 4", found });
+            }
+        };
+        Ok(Tile { width: self.width, height: self.height, channels: 1, data })
+    }
 }
 
 impl Tile<f32> {
@@ -165,5 +186,14 @@ mod tests {
         assert_eq!(tile.to_unit().to_bytes(), tile);
         let odd = Tile::new(4, 1, 1, vec![f32::NAN, -3.0, f32::INFINITY, 2.0]).unwrap();
         assert_eq!(odd.to_bytes().data, [0, 0, 255, 255]);
+    }
+
+    #[test]
+    fn luminance_weighs_the_colours_and_leaves_grey_alone() {
+        let colours = Tile::new(4, 1, 3, vec![255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9]).unwrap();
+        assert_eq!(colours.as_luminance().unwrap().data, [76, 150, 29, 9]);
+        let alpha = Tile::new(2, 1, 2, vec![5, 255, 6, 0]).unwrap();
+        assert_eq!(alpha.as_luminance().unwrap().data, [5, 6]);
+        assert!(Tile::filled(1, 1, 5, 0).as_luminance().is_err());
     }
 }

@@ -17,6 +17,15 @@ pub struct Schedule {
     learning_rate: f64,
     flips: bool,
     seed: u64,
+    streams: Streams,
+}
+
+/// Names of the random streams, which differ between the two domains of unpaired images.
+#[derive(Debug, Clone, Copy)]
+struct Streams {
+    order: &'static str,
+    flip: &'static str,
+    crop: &'static str,
 }
 
 /// What [`Schedule::new`] is made of.
@@ -39,12 +48,25 @@ pub struct ScheduleConfig {
 /// One sample of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
-    /// Position in the list of training samples.
+    /// Position in the epoch's list of samples.
     pub sample: usize,
     /// Mirror left and right.
     pub horizontal: bool,
     /// Mirror top and bottom (tissue has no upright orientation).
     pub vertical: bool,
+    /// Where in a larger image the crop lies, across and down: uniform over all of u32.
+    pub place: [u32; 2],
+}
+
+impl Draw {
+    /// The left and top edge of a crop of `side` px in an image of this size, which holds it.
+    pub fn corner(&self, width: usize, height: usize, side: usize) -> (usize, usize) {
+        let edge = |place: u32, length: usize| {
+            let places = (length - side + 1) as u64;
+            ((u64::from(place) * places) >> 32) as usize
+        };
+        (edge(self.place[0], width), edge(self.place[1], height))
+    }
 }
 
 impl Schedule {
@@ -62,7 +84,14 @@ impl Schedule {
             learning_rate: config.learning_rate,
             flips: config.flips,
             seed: config.seed,
+            streams: Streams { order: "order", flip: "flip", crop: "crop" },
         }
+    }
+
+    /// The same steps for the second domain of unpaired images, with an order, flips and crops of its own.
+    pub fn second_domain(&self) -> Self {
+        let streams = Streams { order: "second order", flip: "second flip", crop: "second crop" };
+        Self { streams, ..self.clone() }
     }
 
     /// Steps of one epoch.
@@ -90,7 +119,7 @@ impl Schedule {
 
     /// The order of an epoch: a permutation of the samples.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
-        Stream::new(self.seed, "order", &[epoch]).permutation(self.samples)
+        Stream::new(self.seed, self.streams.order, &[epoch]).permutation(self.samples)
     }
 
     /// The samples of step `step` (from 0), in order. `order` is that of its epoch,
@@ -108,11 +137,12 @@ impl Schedule {
     }
 
     fn draw(&self, epoch: u64, sample: usize) -> Draw {
-        if !self.flips {
-            return Draw { sample, horizontal: false, vertical: false };
-        }
-        let mut stream = Stream::new(self.seed, "flip", &[epoch, sample as u64]);
-        Draw { sample, horizontal: stream.chance(0.5), vertical: stream.chance(0.5) }
+        let position = [epoch, sample as u64];
+        let mut crop = Stream::new(self.seed, self.streams.crop, &position);
+        let place = [crop.next_u32(), crop.next_u32()];
+        let mut flip = Stream::new(self.seed, self.streams.flip, &position);
+        let horizontal = self.flips && flip.chance(0.5);
+        Draw { sample, horizontal, vertical: self.flips && flip.chance(0.5), place }
     }
 }
 
@@ -161,5 +191,23 @@ mod tests {
         assert_ne!(run.dropout_seed(1), run.dropout_seed(2));
         let draws: Vec<Draw> = (0..16).flat_map(|step| batch(&run, step)).collect();
         assert!(draws.iter().any(|draw| draw.horizontal) && draws.iter().any(|draw| !draw.vertical));
+    }
+
+    #[test]
+    fn crops_reach_every_corner_and_stay_inside() {
+        let run = schedule(256, 1, 0);
+        let draws: Vec<Draw> = (0..64).flat_map(|step| batch(&run, step)).collect();
+        let corners: Vec<_> = draws.iter().map(|draw| draw.corner(10, 9, 8)).collect();
+        let all = (0..3).flat_map(|left| (0..2).map(move |top| (left, top)));
+        assert!(all.into_iter().all(|corner| corners.contains(&corner)));
+        assert!(corners.iter().all(|&(left, top)| left < 3 && top < 2));
+        assert!(draws.iter().all(|draw| draw.corner(8, 8, 8) == (0, 0)));
+    }
+
+    #[test]
+    fn the_second_domain_has_an_order_of_its_own() {
+        let run = schedule(16, 1, 0);
+        assert_ne!(run.order(0), run.second_domain().order(0));
+        assert_eq!(run.total_steps(), run.second_domain().total_steps());
     }
 }

@@ -1,7 +1,5 @@
 //! Notices the two ways in which adversarial training dies without a NaN.
 
-use super::pix2pix::Losses;
-
 /// Steps between two looks at the contrast of the painted images.
 pub const CONTRAST_EVERY: u64 = 25;
 /// Looks in a row without contrast before a warning: young generators are flat too.
@@ -23,9 +21,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at a step's losses. A warning when the discriminator has won for long.
-    pub fn losses(&mut self, step: u64, losses: &Losses) -> Option<String> {
-        if losses.real + losses.fake >= WON_LOSS {
+    /// Looks at the loss of the surest discriminator, its terms on real and painted images together. A warning
+    /// when it has won for long.
+    pub fn discriminator(&mut self, step: u64, loss: f64) -> Option<String> {
+        if loss >= WON_LOSS {
             self.won = 0;
             return None;
         }
@@ -33,7 +32,7 @@ impl Watch {
         (self.won == WON_STEPS).then(|| {
             format!(
                 "the discriminator has told real from painted without error for {WON_STEPS} steps (at step {step}): \
-                 the generator learns from the L1 term alone; fewer discriminator_filters or more pairs may help"
+                 its judgement teaches the generator nothing any more; fewer discriminator_filters or more images may help"
             )
         })
     }
@@ -63,11 +62,10 @@ mod tests {
     #[test]
     fn a_discriminator_that_has_won_is_reported_once() {
         let mut watch = Watch::default();
-        let won = Losses { gan: 9.0, l1: 1.0, real: 0.001, fake: 0.001 };
-        let warnings = (0..1000).filter_map(|step| watch.losses(step, &won)).count();
+        let warnings = (0..1000).filter_map(|step| watch.discriminator(step, 0.002)).count();
         assert_eq!(warnings, 1);
-        assert!(watch.losses(1000, &Losses { real: 0.7, ..won }).is_none());
-        assert_eq!((0..1000).filter_map(|step| watch.losses(step, &won)).count(), 1);
+        assert!(watch.discriminator(1000, 0.7).is_none());
+        assert_eq!((0..1000).filter_map(|step| watch.discriminator(step, 0.002)).count(), 1);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Synthesis as a service: the engine under leases, and the online calls.
 
+mod collection;
+mod course;
 mod error;
 mod generate;
 mod generator;
+mod health;
 mod online;
-mod pairs;
 mod settings;
+mod source;
+mod survey;
 mod train;
 
 pub use online::Online;
@@ -20,7 +24,7 @@ use tch::Device;
 
 /// Version of this service's algorithms, a part of the compute profile: raise it with
 /// any change after which the same spec and inputs give other bytes.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// Does the jobs `train_generator` and `generate_layer`.
 #[derive(Debug, Clone, Copy)]

@@ -35,8 +35,7 @@ impl Online {
         let OnlineContext { store, status } = context;
         let handle = Handle::current();
         let load = move |digest: &counterstain_artifact::Digest| {
-            let (body, weights) = handle.block_on(generator::fetch(&store, digest))?;
-            generator::build(&body, &weights, device, None)
+            generator::build(&handle.block_on(generator::fetch(&store, digest))?, device, None)
         };
         Ok(Self { desk: Desk::start(threads, load, paint)?, status })
     }

@@ -1,188 +1,203 @@
-//! `train_generator`: the training loop under a lease.
+//! `train_generator`: from a spec to a generator.
 //!
 //! The output depends on spec, inputs and profile alone: how often checkpoints are
 //! written, or where a run was cut off and resumed, changes no bit of it.
 
-use super::pairs::{PairBatch, Pairs};
+use super::collection::Collection;
+use super::course::Course;
+use super::generator::{self, Stored};
 use super::settings::{self, set};
-use crate::engine::pix2pix::{CHECKPOINT_SCHEMA, Losses, Outcome, Pix2Pix};
+use super::source::Source;
+use super::survey::survey;
+use crate::engine::adversarial::Adversarial;
+use crate::engine::fit;
+use crate::engine::generator::GeneratorConfig;
+use crate::engine::range::Range;
+use crate::engine::sampling::Sampling;
 use crate::engine::schedule::Schedule;
-use crate::engine::watch::{CONTRAST_EVERY, Watch};
-use crate::engine::{Error, fit};
 use bytes::Bytes;
-use counterstain_api::proto::job::v1::JobKind;
-use counterstain_api::proto::synthesis::v1::TrainGeneratorSpec;
+use counterstain_api::error::ErrorCode;
+use counterstain_api::proto::synthesis::v1::{Direction, GeneratorMethod, Intensity, TrainGeneratorSpec};
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
-    ArtifactKind, CheckpointBody, Digest, GeneratorBody, GeneratorNetwork, ManifestParts, WEIGHTS, get_named,
-    put_artifact,
+    ArtifactKind, Digest, GeneratorBody, ManifestParts, REVERSE_WEIGHTS, WEIGHTS, put_artifact,
 };
-use counterstain_compute::{Pace, digest};
-use counterstain_worker::prefetch::prefetch;
+use counterstain_compute::digest;
 use counterstain_worker::{Task, TaskError};
-use tch::{Device, Kind, Tensor};
-
-/// Name of a checkpoint's object.
-const STATE: &str = "state.safetensors";
-/// Batches that are read ahead of the step that needs them.
-const AHEAD: usize = 4;
-/// A run reports the metrics of at most about this many steps, evenly spread.
-const REPORTED_STEPS: u64 = 5_000;
+use tch::Device;
 
 /// Trains a generator; gives the digest of the `generator` artifact.
 pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset_digest = digest(&spec.dataset, "dataset")?;
-    let dataset = task.block_on(Dataset::open(task.store(), &dataset_digest))?;
+    let inputs = Inputs::open(task, spec)?;
+    let collection = collection(task, spec, &inputs)?;
+    let plan = settings::schedule(spec)?;
+    let (range, sampling) = looks(task, spec, &collection)?;
+    if plan.batch_size > sampling.len() {
+        task.warn(&format!(
+            "batch_size {} is more than the {} sample(s) of an epoch: each step takes all of them",
+            plan.batch_size,
+            sampling.len()
+        ));
+    }
+    let config = settings::generator(spec, collection.input_shape, collection.target_shape)?;
+    check_sizes(spec, &config, &collection)?;
+    let mut model = settings::networks(spec, config, device)?;
+    start(task, spec, &config, model.as_mut())?;
+    let canonical = spec::canonical_json(task.spec());
+
+    let course = Course {
+        task,
+        schedule: Schedule::new(sampling.len(), plan),
+        sampling,
+        collection: &collection,
+        range: range.as_ref(),
+        policy: spec.on_failure(),
+        spec_digest: Digest::of(&spec::canonical_bytes(&canonical)),
+    };
+    course.resume(model.as_mut())?;
+    course.train(model.as_mut())?;
+
+    let body = GeneratorBody {
+        method: settings::method_name(spec).to_owned(),
+        network: generator::described(&config),
+        in_channels: collection.input_shape.channels as u32,
+        out_channels: collection.target_shape.channels as u32,
+        source: (spec.direction() == Direction::ToPrimary).then(|| spec.layer.clone()),
+        intensity: range.map(|range| range.bounds().to_vec()),
+        layer: collection.target().painted_layer(collection.target_shape.channels),
+    };
+    let mut parts = ManifestParts::new(ArtifactKind::Generator, &body)
+        .input("dataset", inputs.dataset.digest)
+        .job(canonical, task.profile().clone());
+    if let Some(target) = &inputs.target {
+        parts = parts.input("target_dataset", target.digest);
+    }
+    if !spec.init.is_empty() {
+        parts = parts.input("init", digest(&spec.init, "init")?);
+    }
+    let (weights, reverse) = model.weights()?;
+    let mut objects = vec![(WEIGHTS.to_owned(), Bytes::from(weights))];
+    objects.extend(reverse.map(|bytes| (REVERSE_WEIGHTS.to_owned(), Bytes::from(bytes))));
+    Ok(task.block_on(put_artifact(task.store(), parts, objects))?)
+}
+
+/// The datasets of a spec.
+struct Inputs {
+    dataset: Dataset,
+    /// The second domain, where it is another dataset.
+    target: Option<Dataset>,
+}
+
+impl Inputs {
+    fn open(task: &Task, spec: &TrainGeneratorSpec) -> Result<Self, TaskError> {
+        let open = |value: &str, field: &str| -> Result<Dataset, TaskError> {
+            Ok(task.block_on(Dataset::open(task.store(), &digest(value, field)?))?)
+        };
+        let dataset = open(&spec.dataset, "dataset")?;
+        let other = !spec.target_dataset.is_empty();
+        let target = other.then(|| open(&spec.target_dataset, "target_dataset")).transpose()?;
+        Ok(Self { dataset, target })
+    }
+}
+
+/// The images to learn from, in the spec's direction.
+fn collection<'a>(
+    task: &'a Task,
+    spec: &TrainGeneratorSpec,
+    inputs: &'a Inputs,
+) -> Result<Collection<'a>, TaskError> {
+    let (primary_channels, privileged_channels) = settings::channels(spec);
+    let dataset = &inputs.dataset;
     let split = set(spec.split.as_deref(), "split")?;
-    let pairs = Pairs::open(task.reader(), &dataset, &spec.layer, split)?;
-    let unlisted = pairs.unlisted_labels()?;
+    if inputs.target.is_none() && spec.layer == dataset.body.primary {
+        let text = format!("layer {:?} is the primary image itself: name a privileged layer", spec.layer);
+        return Err(TaskError::new(ErrorCode::InvalidArgument, text));
+    }
+    let primary = Source::open(task.reader(), dataset, &dataset.body.primary, split, primary_channels)?;
+    let (other, other_split) = match &inputs.target {
+        Some(target) => (target, set(spec.target_split.as_deref(), "target_split")?),
+        None => (dataset, split),
+    };
+    let privileged = Source::open(task.reader(), other, &spec.layer, other_split, privileged_channels)?;
+    let unlisted = privileged.unlisted_labels()?;
     if !unlisted.is_empty() {
         task.warn(&format!(
             "layer {} holds labels {unlisted:?} that its palette does not list: they are painted white",
             spec.layer
         ));
     }
-    let layers = set(spec.discriminator_layers, "discriminator_layers")?;
-    fit::check_patchgan(pairs.shape.width, pairs.shape.height, layers)?;
+    let (input, target) = match spec.direction() {
+        Direction::ToPrimary => (privileged, primary),
+        Direction::ToPrivileged | Direction::Unspecified => (primary, privileged),
+    };
+    let crop = set(spec.crop, "crop")? as usize;
+    let paired = spec.method() != GeneratorMethod::Cyclegan;
+    Collection::open(input, target, paired, (crop > 0).then_some(crop))
+}
 
-    let plan = settings::schedule(spec)?;
-    if plan.batch_size > pairs.len() {
-        task.warn(&format!(
-            "batch_size {} is more than the {} pair(s): each step takes all of them",
-            plan.batch_size,
-            pairs.len()
-        ));
+/// The range of intensities and the sampling, where the spec asks for a look at the images first.
+fn looks(
+    task: &Task,
+    spec: &TrainGeneratorSpec,
+    collection: &Collection<'_>,
+) -> Result<(Option<Range>, Sampling), TaskError> {
+    let ranged = spec.intensity() == Intensity::Percentile;
+    let share = set(spec.background_share, "background_share")?;
+    if !ranged && share >= 1.0 {
+        return Ok((None, Sampling::all(collection.len())));
     }
-    let schedule = Schedule::new(pairs.len(), plan);
-    let config = settings::networks(spec, pairs.shape.condition_channels, pairs.shape.target_channels)?;
-    config.unet().check_image(pairs.shape.width as i64, pairs.shape.height as i64).map_err(Error::from)?;
-    let mut model = Pix2Pix::new(config, device)?;
-    let canonical = spec::canonical_json(task.spec());
-    let spec_digest = Digest::of(&spec::canonical_bytes(&canonical));
-    resume(task, &mut model, &spec_digest)?;
+    let found = survey(task, collection.target())?;
+    let range = ranged.then(|| Range::of_percentiles(&found.histograms)).transpose()?;
+    if let Some(range) = &range {
+        task.info(&format!("intensities {:?} become -1 to 1", range.bounds()));
+    }
+    if share >= 1.0 {
+        return Ok((range, Sampling::all(collection.len())));
+    }
+    let background = found.is_background.iter().filter(|is| **is).count();
+    let sampling = Sampling::balanced(&found.is_background, share, set(spec.seed, "seed")?);
     task.info(&format!(
-        "{} pairs of {} x {} px, {} steps of {} epochs{}",
-        pairs.len(),
-        pairs.shape.width,
-        pairs.shape.height,
-        schedule.total_steps(),
-        set(spec.epochs, "epochs")?,
-        if model.step() > 0 { format!(", going on from step {}", model.step()) } else { String::new() }
+        "{background} of {} tiles are background; an epoch visits {} tiles",
+        found.is_background.len(),
+        sampling.len()
     ));
-    train(task, &mut model, &schedule, &pairs, &spec_digest)?;
-
-    let body = GeneratorBody {
-        method: "pix2pix".to_owned(),
-        network: GeneratorNetwork::Unet {
-            depth: set(spec.depth, "depth")?,
-            filters: set(spec.filters, "filters")?,
-            norm: "batch".to_owned(),
-        },
-        in_channels: pairs.shape.condition_channels as u32,
-        out_channels: pairs.shape.target_channels as u32,
-        source: None,
-        intensity: None,
-        layer: pairs.painted_layer(),
-    };
-    let parts = ManifestParts::new(ArtifactKind::Generator, &body)
-        .input("dataset", dataset_digest)
-        .job(canonical, task.profile().clone());
-    let weights = Bytes::from(model.generator_weights()?);
-    Ok(task.block_on(put_artifact(task.store(), parts, vec![(WEIGHTS.to_owned(), weights)]))?)
+    Ok((range, sampling))
 }
 
-fn train(
-    task: &Task,
-    model: &mut Pix2Pix,
-    schedule: &Schedule,
-    pairs: &Pairs<'_>,
-    spec_digest: &Digest,
+fn check_sizes(
+    spec: &TrainGeneratorSpec,
+    config: &GeneratorConfig,
+    collection: &Collection<'_>,
 ) -> Result<(), TaskError> {
-    let total = schedule.total_steps();
-    let mut order = (u64::MAX, Vec::new());
-    let read = |step: u64| -> Result<PairBatch, TaskError> {
-        let epoch = schedule.epoch(step);
-        if order.0 != epoch {
-            order = (epoch, schedule.order(epoch));
-        }
-        pairs.batch(&schedule.batch(step, &order.1))
-    };
-    let mut watch = Watch::default();
-    let mut pace = Pace::new(total, REPORTED_STEPS);
-    task.progress("training", model.step(), total, "steps");
-    prefetch(model.step()..total, AHEAD, read, |step, batch| {
-        let learning_rate = schedule.learning_rate(step);
-        let condition = batch.condition.to_tensor(model.device())?;
-        let target = batch.target.to_tensor(model.device())?;
-        let outcome = model.optimise(&condition, &target, learning_rate, schedule.dropout_seed(step))?;
-        let done = step + 1;
-        pace.add(batch.condition.len());
-        if pace.reports(done) {
-            report(task, done, &outcome.losses, learning_rate, pace.samples_per_second());
-        }
-        warn_of_collapse(task, &mut watch, done, &outcome, &target)?;
-        task.progress("training", done, total, "steps");
-        if task.checkpoint_due() && done < total {
-            checkpoint(task, model, schedule.epoch(done), spec_digest)?;
-        }
-        task.check()
-    })
-}
-
-/// Goes back to the job's last checkpoint, if it has one.
-fn resume(task: &Task, model: &mut Pix2Pix, spec_digest: &Digest) -> Result<(), TaskError> {
-    let Some(digest) = task.checkpoint() else { return Ok(()) };
-    let manifest = task.block_on(task.store().manifest(&digest))?;
-    let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
-    body.check(spec::kind_name(JobKind::TrainGenerator), spec_digest, CHECKPOINT_SCHEMA)?;
-    let state = task.block_on(get_named(task.store(), &manifest, STATE))?;
-    Ok(model.restore(&state, body.step)?)
-}
-
-fn checkpoint(task: &Task, model: &Pix2Pix, epoch: u64, spec_digest: &Digest) -> Result<(), TaskError> {
-    let body = CheckpointBody {
-        job_kind: spec::kind_name(JobKind::TrainGenerator).to_owned(),
-        step: model.step(),
-        epoch,
-        spec_digest: *spec_digest,
-        schema: CHECKPOINT_SCHEMA,
-    };
-    let parts = ManifestParts::new(ArtifactKind::Checkpoint, &body);
-    let state = Bytes::from(model.save()?);
-    let digest = task.block_on(put_artifact(task.store(), parts, vec![(STATE.to_owned(), state)]))?;
-    task.commit_checkpoint(&digest, model.step())
-}
-
-fn report(task: &Task, step: u64, losses: &Losses, learning_rate: f64, samples_per_second: f64) {
-    for (name, value) in losses.named() {
-        task.metric(step, name, value);
-    }
-    task.metric(step, "learning_rate", learning_rate);
-    task.metric(step, "samples_per_second", samples_per_second);
-}
-
-fn warn_of_collapse(
-    task: &Task,
-    watch: &mut Watch,
-    step: u64,
-    outcome: &Outcome,
-    target: &Tensor,
-) -> Result<(), TaskError> {
-    if let Some(warning) = watch.losses(step, &outcome.losses) {
-        task.warn(&warning);
-    }
-    if step.is_multiple_of(CONTRAST_EVERY) {
-        let painted = contrast(&outcome.painted)?;
-        if let Some(warning) = watch.contrast(step, painted, contrast(target)?) {
-            task.warn(&warning);
-        }
+    let layers = set(spec.discriminator_layers, "discriminator_layers")?;
+    for shape in [collection.input_shape, collection.target_shape] {
+        fit::check_patchgan(shape.width, shape.height, layers)?;
+        config.check_image(shape.width, shape.height)?;
     }
     Ok(())
 }
 
-/// Mean standard deviation within the channels of the images.
-fn contrast(images: &Tensor) -> Result<f64, Error> {
-    let flat = images.f_flatten(2, 3)?;
-    Ok(f64::try_from(flat.std_dim(2, false, false).mean(Kind::Double))?)
+/// Starts from the weights that the spec names, if it names any.
+fn start(
+    task: &Task,
+    spec: &TrainGeneratorSpec,
+    config: &GeneratorConfig,
+    model: &mut dyn Adversarial,
+) -> Result<(), TaskError> {
+    if spec.init.is_empty() {
+        return Ok(());
+    }
+    let Stored { body, weights, reverse } =
+        task.block_on(generator::fetch(task.store(), &digest(&spec.init, "init")?))?;
+    let (wanted, found) = (generator::described(config), &body.network);
+    let channels = (config.in_channels(), config.out_channels());
+    if wanted != *found || channels != (i64::from(body.in_channels), i64::from(body.out_channels)) {
+        let text = format!(
+            "init: that generator is {found:?} from {} to {} channels, this job trains {wanted:?} from {} to {}",
+            body.in_channels, body.out_channels, channels.0, channels.1
+        );
+        return Err(TaskError::new(ErrorCode::InvalidArgument, text));
+    }
+    Ok(model.start_from(&weights, reverse.as_deref())?)
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
-use counterstain_model::{Norm, ResNetGeneratorConfig};
+use counterstain_model::{Norm, ResNetGeneratorConfig, UNetConfig};
 use counterstain_synthesis::engine::cyclegan::{CycleGan, CycleGanConfig};
+use counterstain_synthesis::engine::generator::GeneratorConfig;
 use counterstain_synthesis::engine::loss::GanMode;
 use counterstain_synthesis::engine::pix2pix::{Pix2Pix, Pix2PixConfig};
 use serde::Deserialize;
@@ -87,12 +88,14 @@ fn pix2pix(case: &mut Case, steps: &Steps, keys: &StateKeys) -> anyhow::Result<(
     let condition = image(case, "real_A")?;
     let target = image(case, "real_B")?;
     let config = Pix2PixConfig {
-        condition_channels: condition.size()[1] as usize,
-        target_channels: target.size()[1] as usize,
-        depth: side.parse::<u32>()?.ilog2(),
-        filters: steps.opt.ngf,
-        dropout: steps.dropout,
-        norm: norm(&steps.opt.norm)?,
+        generator: GeneratorConfig::Unet(UNetConfig {
+            in_channels: condition.size()[1],
+            out_channels: target.size()[1],
+            depth: side.parse::<u32>()?.ilog2() as usize,
+            filters: i64::from(steps.opt.ngf),
+            norm: norm(&steps.opt.norm)?,
+            dropout: steps.dropout,
+        }),
         discriminator_filters: steps.opt.ndf,
         discriminator_layers: 3,
         gan_mode: gan_mode(&steps.opt.gan_mode)?,
@@ -124,14 +127,14 @@ fn cyclegan(case: &mut Case, steps: &Steps, keys: &StateKeys) -> anyhow::Result<
     let blocks = blocks.context("cycleGAN paints with a ResNet")?.parse()?;
     let real_a = image(case, "real_A")?;
     let real_b = image(case, "real_B")?;
-    let generator = ResNetGeneratorConfig {
+    let generator = GeneratorConfig::Resnet(ResNetGeneratorConfig {
         in_channels: real_a.size()[1],
         out_channels: real_b.size()[1],
         filters: i64::from(steps.opt.ngf),
         blocks,
         norm: norm(&steps.opt.norm)?,
         dropout: steps.dropout,
-    };
+    });
     let config = CycleGanConfig {
         generator,
         discriminator_filters: steps.opt.ndf,

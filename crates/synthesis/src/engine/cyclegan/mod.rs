@@ -5,15 +5,17 @@
 //! junyanz/pytorch-CycleGAN-and-pix2pix: both generators together (adversarial, cycle
 //! and identity terms), then both discriminators on pooled paintings.
 
+mod checkpoint;
 mod pool;
 
 pub use pool::ImagePool;
 
 use super::error::Error;
+use super::generator::{Generator, GeneratorConfig};
 use super::loss::{self, GanMode};
 use super::pix2pix::{adam, trainable};
+use counterstain_model::PatchGan;
 use counterstain_model::init::{Scheme, initialise};
-use counterstain_model::{PatchGan, ResNetGenerator, ResNetGeneratorConfig};
 use counterstain_tile::random::Stream;
 use counterstain_torch::optim::Adam;
 use counterstain_torch::{autocast, channels_last, manual_seed};
@@ -23,8 +25,9 @@ use tch::{Device, Kind, Tensor};
 /// The networks and how they learn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CycleGanConfig {
-    /// Shape of both generators (domain A to B and back; equal channels).
-    pub generator: ResNetGeneratorConfig,
+    /// Kind and shape of the generator from domain A to B. The one back is its mirror image; its norm is the
+    /// discriminators' too. Identity terms need domains of equal channels.
+    pub generator: GeneratorConfig,
     /// Filters of the PatchGANs' first layer.
     pub discriminator_filters: u32,
     /// Strided layers of the PatchGANs.
@@ -106,7 +109,7 @@ pub struct CycleGan {
     config: CycleGanConfig,
     device: Device,
     /// A to B, B to A.
-    generators: [Net<ResNetGenerator>; 2],
+    generators: [Net<Generator>; 2],
     /// Of B's images, of A's images.
     discriminators: [Net<PatchGan>; 2],
     generator_adam: Adam,
@@ -122,26 +125,31 @@ impl CycleGan {
     /// # Errors
     /// When the networks cannot be built with these numbers.
     pub fn new(config: CycleGanConfig, device: Device, kind: Kind) -> Result<Self, Error> {
-        let generator = |name: &str| -> Result<Net<ResNetGenerator>, Error> {
+        let (to_b, to_a) = (config.generator, config.generator.reversed());
+        if config.lambda_identity > 0.0 && to_b.in_channels() != to_b.out_channels() {
+            return Err(Error::Unfit(format!(
+                "identity terms need domains of equal channels, these have {} and {}: set lambda_identity to 0",
+                to_b.in_channels(),
+                to_b.out_channels()
+            )));
+        }
+        let generator = |name: &str, shape: GeneratorConfig| -> Result<Net<Generator>, Error> {
             let store = VarStore::new(device);
-            let net = ResNetGenerator::new(&store.root(), config.generator)?;
+            let net = shape.build(&store.root())?;
             Ok(Net { store: ready(store, config.seed, name, kind), net })
         };
-        let discriminator = |name: &str| -> Result<Net<PatchGan>, Error> {
+        let discriminator = |name: &str, channels: i64| -> Result<Net<PatchGan>, Error> {
             let store = VarStore::new(device);
             let filters = i64::from(config.discriminator_filters);
             let layers = config.discriminator_layers as usize;
-            let net = PatchGan::new(
-                &store.root(),
-                config.generator.out_channels,
-                filters,
-                layers,
-                config.generator.norm,
-            )?;
+            let net = PatchGan::new(&store.root(), channels, filters, layers, to_b.norm())?;
             Ok(Net { store: ready(store, config.seed, name, kind), net })
         };
-        let generators = [generator("generator_a")?, generator("generator_b")?];
-        let discriminators = [discriminator("discriminator_a")?, discriminator("discriminator_b")?];
+        let generators = [generator("generator_a", to_b)?, generator("generator_b", to_a)?];
+        let discriminators = [
+            discriminator("discriminator_a", to_b.out_channels())?,
+            discriminator("discriminator_b", to_b.in_channels())?,
+        ];
         let both = |stores: [&VarStore; 2]| {
             let named = stores.into_iter().zip(["a/", "b/"]);
             let prefixed = named.flat_map(|(store, prefix)| {

@@ -1,4 +1,4 @@
-//! pix2pix (Isola et al., CVPR 2017): a U-Net paints, a PatchGAN judges the pair.
+//! pix2pix (Isola et al., CVPR 2017): a generator paints, a PatchGAN judges the pair.
 //!
 //! One step is that of `Pix2PixModel.optimize_parameters` in
 //! junyanz/pytorch-CycleGAN-and-pix2pix: one painting, the discriminator's update,
@@ -8,12 +8,11 @@
 
 mod checkpoint;
 
-pub use checkpoint::CHECKPOINT_SCHEMA;
-
 use super::error::Error;
+use super::generator::{Generator, GeneratorConfig};
 use super::loss::{self, GanMode};
+use counterstain_model::PatchGan;
 use counterstain_model::init::{Scheme, initialise};
-use counterstain_model::{Norm, PatchGan, UNetConfig, UNetGenerator};
 use counterstain_torch::optim::{Adam, AdamConfig};
 use counterstain_torch::{autocast, channels_last, manual_seed};
 use tch::nn::VarStore;
@@ -22,18 +21,8 @@ use tch::{Device, Kind, Tensor};
 /// The networks and how they learn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pix2PixConfig {
-    /// Channels of the primary image.
-    pub condition_channels: usize,
-    /// Channels of the privileged image.
-    pub target_channels: usize,
-    /// Halvings of the U-Net.
-    pub depth: u32,
-    /// Filters of the U-Net's first layer.
-    pub filters: u32,
-    /// Dropout in the U-Net's inner decoder blocks.
-    pub dropout: bool,
-    /// Norm of both networks; the published pix2pix has batch norm.
-    pub norm: Norm,
+    /// Kind and shape of the generator; its norm is the discriminator's too (the published pix2pix has batch norm).
+    pub generator: GeneratorConfig,
     /// Filters of the PatchGAN's first layer.
     pub discriminator_filters: u32,
     /// Strided layers of the PatchGAN.
@@ -48,20 +37,6 @@ pub struct Pix2PixConfig {
     pub dtype: Option<Kind>,
     /// Seed of the initial weights.
     pub seed: u64,
-}
-
-impl Pix2PixConfig {
-    /// The generator's shape.
-    pub fn unet(&self) -> UNetConfig {
-        UNetConfig {
-            in_channels: self.condition_channels as i64,
-            out_channels: self.target_channels as i64,
-            depth: self.depth as usize,
-            filters: i64::from(self.filters),
-            norm: self.norm,
-            dropout: self.dropout,
-        }
-    }
 }
 
 /// A step's loss terms, as the published code reports them.
@@ -107,7 +82,7 @@ pub struct Pix2Pix {
     device: Device,
     generator_store: VarStore,
     discriminator_store: VarStore,
-    generator: UNetGenerator,
+    generator: Generator,
     discriminator: PatchGan,
     generator_adam: Adam,
     discriminator_adam: Adam,
@@ -129,14 +104,14 @@ impl Pix2Pix {
     /// When the networks cannot be built with these numbers.
     pub fn of_kind(config: Pix2PixConfig, device: Device, kind: Kind) -> Result<Self, Error> {
         let mut generator_store = VarStore::new(device);
-        let generator = UNetGenerator::new(&generator_store.root(), config.unet())?;
+        let generator = config.generator.build(&generator_store.root())?;
         let mut discriminator_store = VarStore::new(device);
         let discriminator = PatchGan::new(
             &discriminator_store.root(),
-            (config.condition_channels + config.target_channels) as i64,
+            config.generator.in_channels() + config.generator.out_channels(),
             i64::from(config.discriminator_filters),
             config.discriminator_layers as usize,
-            config.norm,
+            config.generator.norm(),
         )?;
         for store in [&mut generator_store, &mut discriminator_store] {
             // The two networks have no name in common, so one seed serves both.
@@ -158,16 +133,6 @@ impl Pix2Pix {
             discriminator_adam,
             step: 0,
         })
-    }
-
-    /// The updates so far.
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    /// The device that holds the weights.
-    pub fn device(&self) -> Device {
-        self.device
     }
 
     /// The generator's variables.

@@ -2,8 +2,10 @@
 //! where they share a process.
 
 use super::*;
+use crate::engine::adversarial::Adversarial as _;
 use crate::engine::images::ImageBatch;
 use crate::engine::painter::{Painter, check_image};
+use counterstain_model::{Norm, UNetConfig};
 use counterstain_tile::Tile;
 use counterstain_tile::random::Stream;
 use std::sync::{Mutex, MutexGuard};
@@ -15,14 +17,13 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn config(depth: u32) -> Pix2PixConfig {
+fn unet(depth: usize) -> UNetConfig {
+    UNetConfig { in_channels: 3, out_channels: 3, depth, filters: 4, norm: Norm::Batch, dropout: true }
+}
+
+fn config(depth: usize) -> Pix2PixConfig {
     Pix2PixConfig {
-        condition_channels: 3,
-        target_channels: 3,
-        depth,
-        filters: 4,
-        dropout: true,
-        norm: Norm::Batch,
+        generator: GeneratorConfig::Unet(unet(depth)),
         discriminator_filters: 4,
         discriminator_layers: 2,
         gan_mode: GanMode::Vanilla,
@@ -31,6 +32,10 @@ fn config(depth: u32) -> Pix2PixConfig {
         dtype: Some(Kind::BFloat16),
         seed: 11,
     }
+}
+
+fn with_generator(generator: UNetConfig) -> Pix2PixConfig {
+    Pix2PixConfig { generator: GeneratorConfig::Unet(generator), ..config(4) }
 }
 
 fn images(name: &str, side: usize, channels: usize, count: u64) -> Tensor {
@@ -76,7 +81,7 @@ fn a_resumed_run_gives_the_bytes_of_an_undisturbed_one() {
 
     assert_eq!(losses[2..], resumed);
     assert!(straight.save().unwrap() == second.save().unwrap());
-    assert!(straight.generator_weights().unwrap() == second.generator_weights().unwrap());
+    assert!(straight.weights().unwrap() == second.weights().unwrap());
 }
 
 #[test]
@@ -114,14 +119,14 @@ fn a_nan_ends_the_run_with_the_term_and_the_step_and_is_never_saved() {
     let error = model.optimise(&condition, &damaged, 2e-4, 1).unwrap_err();
     assert!(matches!(error, Error::NonFiniteLoss { term: "loss_d_real", step: 1, .. }), "{error}");
     assert!(matches!(model.save().unwrap_err(), Error::NonFiniteTensor { .. }));
-    assert!(matches!(model.generator_weights().unwrap_err(), Error::NonFiniteTensor { .. }));
+    assert!(matches!(model.weights().unwrap_err(), Error::NonFiniteTensor { .. }));
 }
 
 #[test]
 fn a_checkpoint_of_another_shape_is_refused_by_name() {
     let _turn = turn();
     let saved = Pix2Pix::new(config(4), Device::Cpu).unwrap().save().unwrap();
-    let mut wider = Pix2Pix::new(Pix2PixConfig { filters: 8, ..config(4) }, Device::Cpu).unwrap();
+    let mut wider = Pix2Pix::new(with_generator(UNetConfig { filters: 8, ..unet(4) }), Device::Cpu).unwrap();
     let error = wider.restore(&saved, 1).unwrap_err();
     assert!(matches!(&error, Error::Checkpoint(text) if text.contains("model.model.0.weight")), "{error}");
     assert!(matches!(wider.restore(b"not a file", 1), Err(Error::Torch(_))));
@@ -131,8 +136,8 @@ fn a_checkpoint_of_another_shape_is_refused_by_name() {
 fn any_number_of_channels_is_painted() {
     let _turn = turn();
     for target_channels in [1, 2, 5] {
-        let config = Pix2PixConfig { target_channels, condition_channels: 1, ..config(3) };
-        let mut model = Pix2Pix::new(config, Device::Cpu).unwrap();
+        let generator = UNetConfig { in_channels: 1, out_channels: target_channels as i64, ..unet(3) };
+        let mut model = Pix2Pix::new(with_generator(generator), Device::Cpu).unwrap();
         let outcome = model
             .optimise(&images("condition", 32, 1, 2), &images("target", 32, target_channels, 2), 2e-4, 0)
             .unwrap();
@@ -145,8 +150,8 @@ fn a_painter_paints_each_tile_alike_whatever_its_batch() {
     let _turn = turn();
     let mut model = Pix2Pix::new(config(4), Device::Cpu).unwrap();
     run(&mut model, 32, 0..3);
-    let weights = model.generator_weights().unwrap();
-    let painter = Painter::new(model.config.unet(), &weights, Device::Cpu, None).unwrap();
+    let weights = model.weights().unwrap().0;
+    let painter = Painter::new(model.config.generator, None, &weights, Device::Cpu, None).unwrap();
     let tile = |value: u8| Tile::filled(32, 48, 3, value);
     let mut alone = ImageBatch::new(32, 48, 3);
     alone.push(&tile(40), false, false).unwrap();
@@ -163,11 +168,11 @@ fn a_painter_paints_each_tile_alike_whatever_its_batch() {
 fn a_painter_refuses_what_does_not_fit() {
     let _turn = turn();
     let model = Pix2Pix::new(config(4), Device::Cpu).unwrap();
-    let weights = model.generator_weights().unwrap();
-    let deeper = UNetConfig { depth: 5, ..model.config.unet() };
-    let error = Painter::new(deeper, &weights, Device::Cpu, None).unwrap_err().to_string();
+    let weights = model.weights().unwrap().0;
+    let deeper = GeneratorConfig::Unet(unet(5));
+    let error = Painter::new(deeper, None, &weights, Device::Cpu, None).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
-    let painter = Painter::new(model.config.unet(), &weights, Device::Cpu, None).unwrap();
+    let painter = Painter::new(model.config.generator, None, &weights, Device::Cpu, None).unwrap();
     let error = check_image(&painter.config(), &Tile::filled(40, 32, 3, 0)).unwrap_err().to_string();
     assert!(error.contains("40x32 px") && error.contains("16"), "{error}");
     assert!(check_image(&painter.config(), &Tile::filled(32, 32, 1, 0)).is_err());

@@ -1,0 +1,156 @@
+//! The training loop under a lease, with its checkpoints.
+
+use super::collection::Collection;
+use super::health::Health;
+use crate::engine::adversarial::{Adversarial, Update};
+use crate::engine::range::Range;
+use crate::engine::sampling::Sampling;
+use crate::engine::schedule::{Draw, Schedule};
+use crate::engine::state::CHECKPOINT_SCHEMA;
+use bytes::Bytes;
+use counterstain_api::proto::job::v1::JobKind;
+use counterstain_api::proto::synthesis::v1::FailurePolicy;
+use counterstain_api::spec;
+use counterstain_artifact::{ArtifactKind, CheckpointBody, Digest, ManifestParts, get_named, put_artifact};
+use counterstain_compute::Pace;
+use counterstain_worker::prefetch::prefetch;
+use counterstain_worker::{Task, TaskError};
+
+/// Name of a checkpoint's object.
+const STATE: &str = "state.safetensors";
+/// Batches that are read ahead of the step that needs them.
+const AHEAD: usize = 4;
+/// A run reports the metrics of at most about this many steps, evenly spread.
+const REPORTED_STEPS: u64 = 5_000;
+
+/// What a run goes through.
+pub struct Course<'a> {
+    /// The lease.
+    pub task: &'a Task,
+    /// Steps and rates.
+    pub schedule: Schedule,
+    /// The samples of each epoch.
+    pub sampling: Sampling,
+    /// The images.
+    pub collection: &'a Collection<'a>,
+    /// The intensities of the targets, where these are not the full range.
+    pub range: Option<&'a Range>,
+    /// What to do about a generator that fails.
+    pub policy: FailurePolicy,
+    /// Digest of the job's canonical spec.
+    pub spec_digest: Digest,
+}
+
+impl Course<'_> {
+    /// Goes back to the job's last checkpoint, if it has one.
+    ///
+    /// # Errors
+    /// When the checkpoint belongs to another spec or does not fit, and the store's.
+    pub fn resume(&self, model: &mut dyn Adversarial) -> Result<(), TaskError> {
+        let Some(digest) = self.task.checkpoint() else { return Ok(()) };
+        let manifest = self.task.block_on(self.task.store().manifest(&digest))?;
+        let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
+        body.check(spec::kind_name(JobKind::TrainGenerator), &self.spec_digest, CHECKPOINT_SCHEMA)?;
+        let state = self.task.block_on(get_named(self.task.store(), &manifest, STATE))?;
+        Ok(model.restore(&state, body.step)?)
+    }
+
+    /// Trains to the end.
+    ///
+    /// # Errors
+    /// Those of reading, computing and committing, and the task's word to stop.
+    pub fn train(&self, model: &mut dyn Adversarial) -> Result<(), TaskError> {
+        let (task, total) = (self.task, self.schedule.total_steps());
+        self.announce(model.step());
+        let mut orders = Orders::new(&self.schedule, &self.sampling);
+        let mut health = Health::new(self.policy);
+        let mut pace = Pace::new(total, REPORTED_STEPS);
+        task.progress("training", model.step(), total, "steps");
+        let read = |step: u64| self.collection.batch(&orders.draws(step));
+        prefetch(model.step()..total, AHEAD, read, |step, batch| {
+            let learning_rate = self.schedule.learning_rate(step);
+            let input = batch.input.to_tensor(model.device())?;
+            let mut target = batch.target.to_tensor(model.device())?;
+            if let Some(range) = self.range {
+                target = range.narrow(&target);
+            }
+            let update = model.update(&input, &target, learning_rate, self.schedule.dropout_seed(step))?;
+            let done = step + 1;
+            pace.add(batch.input.len());
+            if pace.reports(done) {
+                self.report(done, &update, learning_rate, pace.samples_per_second());
+            }
+            health.look(task, done, &update, &target)?;
+            task.progress("training", done, total, "steps");
+            if task.checkpoint_due() && done < total {
+                self.checkpoint(model, done)?;
+            }
+            task.check()
+        })
+    }
+
+    fn announce(&self, step: u64) {
+        let shape = self.collection.input_shape;
+        self.task.info(&format!(
+            "{} {} of {} x {} px an epoch, {} steps{}",
+            self.sampling.len(),
+            if self.collection.paired() { "pairs" } else { "unpaired images of each domain" },
+            shape.width,
+            shape.height,
+            self.schedule.total_steps(),
+            if step > 0 { format!(", going on from step {step}") } else { String::new() }
+        ));
+    }
+
+    fn report(&self, step: u64, update: &Update, learning_rate: f64, samples_per_second: f64) {
+        for (name, value) in &update.terms {
+            self.task.metric(step, name, *value);
+        }
+        self.task.metric(step, "learning_rate", learning_rate);
+        self.task.metric(step, "samples_per_second", samples_per_second);
+    }
+
+    fn checkpoint(&self, model: &dyn Adversarial, step: u64) -> Result<(), TaskError> {
+        let body = CheckpointBody {
+            job_kind: spec::kind_name(JobKind::TrainGenerator).to_owned(),
+            step,
+            epoch: self.schedule.epoch(step),
+            spec_digest: self.spec_digest,
+            schema: CHECKPOINT_SCHEMA,
+        };
+        let parts = ManifestParts::new(ArtifactKind::Checkpoint, &body);
+        let state = vec![(STATE.to_owned(), Bytes::from(model.save()?))];
+        let digest = self.task.block_on(put_artifact(self.task.store(), parts, state))?;
+        self.task.commit_checkpoint(&digest, step)
+    }
+}
+
+/// The order of the epoch in hand, for both domains.
+struct Orders<'a> {
+    schedules: [Schedule; 2],
+    sampling: &'a Sampling,
+    epoch: Option<u64>,
+    samples: Vec<usize>,
+    orders: [Vec<usize>; 2],
+}
+
+impl<'a> Orders<'a> {
+    fn new(schedule: &Schedule, sampling: &'a Sampling) -> Self {
+        let schedules = [schedule.clone(), schedule.second_domain()];
+        Self { schedules, sampling, epoch: None, samples: Vec::new(), orders: [Vec::new(), Vec::new()] }
+    }
+
+    /// The draws of a step, by position in the collection.
+    fn draws(&mut self, step: u64) -> [Vec<Draw>; 2] {
+        let epoch = self.schedules[0].epoch(step);
+        if self.epoch != Some(epoch) {
+            self.samples = self.sampling.epoch(epoch).into_owned();
+            self.orders = [self.schedules[0].order(epoch), self.schedules[1].order(epoch)];
+            self.epoch = Some(epoch);
+        }
+        [0, 1].map(|domain| {
+            let draws = self.schedules[domain].batch(step, &self.orders[domain]);
+            draws.into_iter().map(|draw| Draw { sample: self.samples[draw.sample], ..draw }).collect()
+        })
+    }
+}
