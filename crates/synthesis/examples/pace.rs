@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             in_channels: 3,
             out_channels: 3,
             depth: depth as usize,
-            filters: filters,
+            filters,
             norm: Norm::Batch,
             dropout: true,
         }),

@@ -18,7 +18,9 @@ mod flood;
 mod gradient;
 mod morphology;
 pub mod patching;
+mod queue;
 mod segment;
+mod strips;
 pub mod targets;
 mod watershed;
 

@@ -61,10 +61,11 @@ impl GeneratorConfig {
     /// When they do not; the message says what would.
     pub fn check_image(&self, width: usize, height: usize) -> Result<(), Error> {
         let (width, height) = (width as i64, height as i64);
-        Ok(match self {
+        match self {
             Self::Unet(config) => config.check_image(width, height)?,
             Self::Resnet(config) => config.check_image(width, height)?,
-        })
+        }
+        Ok(())
     }
 
     /// Builds the network under `path`, with weights of zero.

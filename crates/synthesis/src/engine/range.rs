@@ -58,7 +58,7 @@ impl Range {
             let values: Vec<f64> = self.0.iter().map(|[low, high]| part(full(*low), full(*high))).collect();
             Tensor::from_slice(&values).view([1, -1, 1, 1]).to_kind(like.kind()).to_device(like.device())
         };
-        (parts(|low, high| (high - low) / 2.0), parts(|low, high| f64::midpoint(low, high)))
+        (parts(|low, high| (high - low) / 2.0), parts(f64::midpoint))
     }
 }
 

@@ -7,9 +7,7 @@
 //! the same level, the order of scikit-image's heap would matter: then the whole
 //! image is flooded by the exact procedure instead.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
+use super::queue::{Pixel, Queue};
 use super::watershed::watershed;
 
 /// What a part of the foreground holds.
@@ -20,21 +18,59 @@ enum Holds {
     Several,
 }
 
-/// A pixel's level as an integer of the same order.
-fn ordered(level: f64) -> u64 {
-    let bits = level.to_bits();
-    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
+/// Stands for a label in a part with several markers that is still to be flooded; no component has this number.
+const FREE: u32 = u32::MAX;
+
+/// A marker pixel beside unlabelled ones of a part with several markers.
+#[derive(Clone, Copy)]
+struct Seed {
+    pixel: Pixel,
+    part: u32,
 }
 
-/// Floods the parts (numbered from 1, 0 is background) from the markers.
+/// Floods the parts (connected, numbered from 1, 0 is background) from the markers.
 ///
-/// `level_at` gives a place's level; `width` is that of all rows.
-pub(super) fn flood_parts(
-    parts: &[u32],
-    markers: &[u32],
-    width: usize,
-    level_at: impl Fn(usize) -> f64,
-) -> Vec<u32> {
+/// `levels` is best between -1 and 0; `width` is that of all rows.
+pub(super) fn flood_parts(parts: &[u32], markers: &[u32], width: usize, levels: &[f64]) -> Vec<u32> {
+    let holds = what_parts_hold(parts, markers);
+    let mut labels: Vec<u32> = parts
+        .iter()
+        .zip(markers)
+        .map(|(&part, &marker)| match holds[part as usize] {
+            Holds::Nothing => 0,
+            Holds::One(only) => only,
+            Holds::Several if marker == 0 => FREE,
+            Holds::Several => marker,
+        })
+        .collect();
+    let mut seeds = seeds(parts, &labels, width, &holds);
+    // By part and, to find equal ones, by level.
+    let level = |seed: &Seed| levels[seed.pixel.place as usize];
+    seeds.sort_unstable_by(|one, other| one.part.cmp(&other.part).then(level(one).total_cmp(&level(other))));
+    if seeds.windows(2).any(|pair| pair[0].part == pair[1].part && level(&pair[0]) == level(&pair[1])) {
+        let mask: Vec<bool> = parts.iter().map(|&part| part > 0).collect();
+        return watershed(levels, markers, &mask, width);
+    }
+    let mut waiting = Queue::new();
+    for part in seeds.chunk_by(|one, other| one.part == other.part) {
+        for seed in part {
+            waiting.push(level(seed), seed.pixel);
+        }
+        while let Some(pixel) = waiting.pop() {
+            let label = labels[pixel.place as usize];
+            for neighbour in neighbours(pixel, width, labels.len()).into_iter().flatten() {
+                let place = neighbour.place as usize;
+                if labels[place] == FREE {
+                    labels[place] = label;
+                    waiting.push(levels[place], neighbour);
+                }
+            }
+        }
+    }
+    labels
+}
+
+fn what_parts_hold(parts: &[u32], markers: &[u32]) -> Vec<Holds> {
     let count = parts.iter().copied().max().unwrap_or(0) as usize + 1;
     let mut holds = vec![Holds::Nothing; count];
     for (&part, &marker) in parts.iter().zip(markers) {
@@ -47,75 +83,39 @@ pub(super) fn flood_parts(
             };
         }
     }
-    let mut contested = vec![Vec::new(); count];
-    let mut labels = vec![0; parts.len()];
-    for (place, (label, &part)) in labels.iter_mut().zip(parts).enumerate() {
-        match holds[part as usize] {
-            Holds::Nothing => {}
-            Holds::One(marker) => *label = marker,
-            Holds::Several => {
-                *label = markers[place];
-                if markers[place] > 0 && part > 0 {
-                    contested[part as usize].push(place as u32);
-                }
+    holds
+}
+
+fn seeds(parts: &[u32], labels: &[u32], width: usize, holds: &[Holds]) -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    if width == 0 {
+        return seeds;
+    }
+    let rows = parts.chunks(width).zip(labels.chunks(width));
+    for (row, (parts_in_row, labels_in_row)) in rows.enumerate() {
+        for (column, (&part, &label)) in parts_in_row.iter().zip(labels_in_row).enumerate() {
+            if label == 0 || label == FREE || holds[part as usize] != Holds::Several {
+                continue;
+            }
+            let pixel = Pixel { place: (row * width + column) as u32, column: column as u32 };
+            let mut around = neighbours(pixel, width, labels.len()).into_iter().flatten();
+            if around.any(|neighbour| labels[neighbour.place as usize] == FREE) {
+                seeds.push(Seed { pixel, part });
             }
         }
     }
-    for seeds in contested.iter().filter(|seeds| !seeds.is_empty()) {
-        if !flood_contested(seeds, parts, &mut labels, width, &level_at) {
-            let levels: Vec<f64> = (0..parts.len()).map(&level_at).collect();
-            let mask: Vec<bool> = parts.iter().map(|&part| part > 0).collect();
-            return watershed(&levels, markers, &mask, width);
-        }
-    }
-    labels
+    seeds
 }
 
-/// The places above, left, right and below that exist.
+/// The pixels above, left, right and below, where they exist.
 #[inline]
-fn neighbours(place: usize, width: usize, count: usize) -> impl Iterator<Item = usize> {
-    let column = place % width;
+fn neighbours(pixel: Pixel, width: usize, count: usize) -> [Option<Pixel>; 4] {
+    let Pixel { place, column } = pixel;
+    let (width, count) = (width as u32, count as u32);
     [
-        place.checked_sub(width),
-        (column > 0).then(|| place - 1),
-        (column + 1 < width).then(|| place + 1),
-        (place + width < count).then_some(place + width),
+        (place >= width).then(|| Pixel { place: place - width, column }),
+        (column > 0).then(|| Pixel { place: place - 1, column: column - 1 }),
+        (column + 1 < width).then(|| Pixel { place: place + 1, column: column + 1 }),
+        (place < count - width).then(|| Pixel { place: place + width, column }),
     ]
-    .into_iter()
-    .flatten()
-}
-
-/// Floods one part; false when the order among its seeds is not decided by their levels.
-fn flood_contested(
-    seeds: &[u32],
-    parts: &[u32],
-    labels: &mut [u32],
-    width: usize,
-    level_at: impl Fn(usize) -> f64,
-) -> bool {
-    // One integer holds level, age and place, in the order of their weight.
-    let entry = |place: usize, age: u32| {
-        Reverse(u128::from(ordered(level_at(place))) << 64 | u128::from(age) << 32 | place as u128)
-    };
-    let is_free = |labels: &[u32], place: usize| parts[place] > 0 && labels[place] == 0;
-    let at_rim =
-        |&&seed: &&u32| neighbours(seed as usize, width, parts.len()).any(|place| is_free(labels, place));
-    let mut rim: Vec<_> = seeds.iter().filter(at_rim).map(|&seed| entry(seed as usize, 0)).collect();
-    rim.sort_unstable();
-    if rim.windows(2).any(|pair| pair[0].0 >> 64 == pair[1].0 >> 64) {
-        return false;
-    }
-    let mut waiting = BinaryHeap::from(rim);
-    let mut age = 0;
-    while let Some(Reverse(item)) = waiting.pop() {
-        let place = item as u32 as usize;
-        for neighbour in neighbours(place, width, parts.len()) {
-            if is_free(labels, neighbour) {
-                age += 1;
-                labels[neighbour] = labels[place];
-                waiting.push(entry(neighbour, age));
-            }
-        }
-    }
-    true
 }

@@ -50,11 +50,7 @@ fn scale_to_unit(smallest: f64, largest: f64) -> (f64, f64) {
 pub(super) fn single_scale(map: &[f32]) -> (f32, f32) {
     let (smallest, largest) = vectorised(
         #[inline(always)]
-        || {
-            map.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
-                (if value < low { value } else { low }, if value > high { value } else { high })
-            })
-        },
+        || range_of(map, f32::INFINITY, f32::NEG_INFINITY),
     );
     let (scale, shift) = scale_to_unit(f64::from(smallest), f64::from(largest));
     (scale as f32, shift as f32)
@@ -68,7 +64,7 @@ pub(super) fn unit_of_single(map: &[f32]) -> Vec<f32> {
 
 /// A map scaled to 0..1, computed in double and rounded to single precision.
 pub(super) fn unit_of_double(map: &[f64]) -> Vec<f32> {
-    let (scale, shift) = double_scale(range_of(map));
+    let (scale, shift) = double_scale(range_of(map, f64::INFINITY, f64::NEG_INFINITY));
     map.iter().map(|&value| value.mul_add(scale, shift) as f32).collect()
 }
 
@@ -77,11 +73,24 @@ pub(super) fn double_scale((smallest, largest): (f64, f64)) -> (f64, f64) {
     scale_to_unit(smallest, largest)
 }
 
+/// The smallest and the largest value, beginning with these; none of them may be NaN.
 #[inline(always)]
-fn range_of(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| {
-        (if value < low { value } else { low }, if value > high { value } else { high })
-    })
+pub(super) fn range_of<T: Copy + PartialOrd>(values: &[T], smallest: T, largest: T) -> (T, T) {
+    /// Values that are compared at once.
+    const LANES: usize = 16;
+    let smaller = |one: T, other: T| if one < other { one } else { other };
+    let larger = |one: T, other: T| if one > other { one } else { other };
+    let (mut low, mut high) = ([smallest; LANES], [largest; LANES]);
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            low[lane] = smaller(block[lane], low[lane]);
+            high[lane] = larger(block[lane], high[lane]);
+        }
+    }
+    let low = low.iter().chain(rest).fold(smallest, |one, &other| smaller(other, one));
+    let high = high.iter().chain(rest).fold(largest, |one, &other| larger(other, one));
+    (low, high)
 }
 
 /// Which way a derivative points.
@@ -156,103 +165,5 @@ fn folded<'a>(taps: &[f64], out: &mut [f64], line: impl Fn(isize) -> &'a [f64]) 
                 *value += tap * (second + first);
             }
         }
-    }
-}
-
-/// Columns that are filtered together; their lines stay in the fastest cache.
-const STRIP: usize = 128;
-/// Values that are summed in registers.
-const BLOCK: usize = 8;
-
-/// [`sobel`] of a map after scaling it (see [`single_scale`]), and the result's range.
-///
-/// The same bits, strip by strip and without the scaled map in memory.
-pub(super) fn scaled_sobel(
-    map: &[f32],
-    width: usize,
-    height: usize,
-    size: usize,
-    direction: Direction,
-) -> (Vec<f64>, (f64, f64)) {
-    let (scale, shift) = single_scale(map);
-    let reach = size / 2;
-    let (derivative, smoothing) = (derivative_taps(size), smoothing_taps(size));
-    // Taps of the centre and to the right of it (below it): the others mirror them.
-    let (derivative, smoothing) = (&derivative[reach..], &smoothing[reach..]);
-    let mut result = vec![0.0; map.len()];
-    let mut range = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut padded = vec![0.0; STRIP + 2 * reach];
-    let mut lines = vec![0.0; height * STRIP];
-    let mut starts = Vec::with_capacity(size);
-    for left in (0..width).step_by(STRIP) {
-        let columns = STRIP.min(width - left);
-        vectorised(
-            #[inline(always)]
-            || {
-                for (row, line) in map.chunks_exact(width).zip(lines.chunks_exact_mut(STRIP)) {
-                    let source = |place: usize| reflected((left + place) as isize - reach as isize, width);
-                    let inner_start = reach.saturating_sub(left);
-                    let inner_end = (width + reach - left).min(columns + 2 * reach);
-                    for place in (0..inner_start).chain(inner_end..columns + 2 * reach) {
-                        padded[place] = f64::from(row[source(place)].mul_add(scale, shift));
-                    }
-                    let inner = &row[left + inner_start - reach..left + inner_end - reach];
-                    for (value, &raw) in padded[inner_start..inner_end].iter_mut().zip(inner) {
-                        *value = f64::from(raw.mul_add(scale, shift));
-                    }
-                    starts.clear();
-                    starts.extend(0..=2 * reach);
-                    match direction {
-                        Direction::Horizontal => filter::<true>(derivative, &padded, &starts, line),
-                        Direction::Vertical => filter::<false>(smoothing, &padded, &starts, line),
-                    }
-                }
-                let mut filtered = [0.0; STRIP];
-                for (y, row) in result.chunks_exact_mut(width).enumerate() {
-                    starts.clear();
-                    starts.extend(
-                        (0..=2 * reach)
-                            .map(|tap| STRIP * reflected((y + tap) as isize - reach as isize, height)),
-                    );
-                    match direction {
-                        Direction::Horizontal => filter::<false>(smoothing, &lines, &starts, &mut filtered),
-                        Direction::Vertical => filter::<true>(derivative, &lines, &starts, &mut filtered),
-                    }
-                    let (low, high) = range_of(&filtered[..columns]);
-                    range = (
-                        if low < range.0 { low } else { range.0 },
-                        if high > range.1 { high } else { range.1 },
-                    );
-                    row[left..left + columns].copy_from_slice(&filtered[..columns]);
-                }
-            },
-        );
-    }
-    (result, range)
-}
-
-/// One line: the sum over taps of the lines that begin at `starts` in `source`.
-#[inline(always)]
-fn filter<const ANTISYMMETRIC: bool>(taps: &[f64], source: &[f64], starts: &[usize], line: &mut [f64]) {
-    let reach = taps.len() - 1;
-    let block = |tap: usize, at: usize| -> &[f64] { &source[starts[tap] + at..starts[tap] + at + BLOCK] };
-    for (number, out) in line.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-        let at = number * BLOCK;
-        let mut sums = [0.0; BLOCK];
-        if !ANTISYMMETRIC {
-            let middle = block(reach, at);
-            for lane in 0..BLOCK {
-                sums[lane] = taps[0] * middle[lane];
-            }
-        }
-        for (distance, tap) in taps.iter().enumerate().skip(1) {
-            let (before, after) = (block(reach - distance, at), block(reach + distance, at));
-            for lane in 0..BLOCK {
-                let pair =
-                    if ANTISYMMETRIC { after[lane] - before[lane] } else { after[lane] + before[lane] };
-                sums[lane] += tap * pair;
-            }
-        }
-        *out = sums;
     }
 }

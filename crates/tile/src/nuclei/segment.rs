@@ -3,10 +3,10 @@
 use super::components::{fill_holes, label_large_components};
 use super::flood::flood_parts;
 use super::gradient::{
-    Direction, SMOOTHING_TAPS, double_scale, reflected, scaled_sobel, separable, sobel, unit_of_double,
-    unit_of_single,
+    Direction, SMOOTHING_TAPS, double_scale, reflected, separable, sobel, unit_of_double, unit_of_single,
 };
 use super::morphology::open_ellipse_5;
+use super::strips::scaled_sobel;
 use super::watershed::watershed;
 use crate::error::Error;
 use crate::tile::Tile;
@@ -82,18 +82,27 @@ pub fn segment(maps: &Maps, settings: &Settings) -> Result<Tile<u32>, Error> {
     let parts = label_large_components(&probable, width, settings.smallest);
 
     let size = settings.sobel_size;
-    let (horizontal, range) = scaled_sobel(&maps.horizontal.data, width, height, size, Direction::Horizontal);
+    let mut gradient = Vec::new();
+    let range =
+        scaled_sobel(&maps.horizontal.data, width, height, size, Direction::Horizontal, &mut gradient);
     let (x_scale, x_shift) = double_scale(range);
-    let (vertical, range) = scaled_sobel(&maps.vertical.data, width, height, size, Direction::Vertical);
-    let (y_scale, y_shift) = double_scale(range);
-    // Edges matter inside the foreground only; 1 outside makes a flat landscape there.
-    let mut edge = vec![1.0_f32; parts.len()];
+    let mut edge = vec![0.0_f32; parts.len()];
     vectorised(
         #[inline(always)]
         || {
-            for (((edge, &x), &y), &part) in edge.iter_mut().zip(&horizontal).zip(&vertical).zip(&parts) {
-                let first = 1.0 - x.mul_add(x_scale, x_shift) as f32;
-                let second = 1.0 - y.mul_add(y_scale, y_shift) as f32;
+            for (edge, &x) in edge.iter_mut().zip(&gradient) {
+                *edge = 1.0 - x.mul_add(x_scale, x_shift) as f32;
+            }
+        },
+    );
+    let range = scaled_sobel(&maps.vertical.data, width, height, size, Direction::Vertical, &mut gradient);
+    let (y_scale, y_shift) = double_scale(range);
+    // Edges matter inside the foreground only; 1 outside makes a flat landscape there.
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((edge, &y), &part) in edge.iter_mut().zip(&gradient).zip(&parts) {
+                let (first, second) = (*edge, 1.0 - y.mul_add(y_scale, y_shift) as f32);
                 let stronger = if first > second { first } else { second };
                 let stronger = if stronger < 0.0 { 0.0 } else { stronger };
                 *edge = if part > 0 { stronger } else { 1.0 };
@@ -108,22 +117,48 @@ pub fn segment(maps: &Maps, settings: &Settings) -> Result<Tile<u32>, Error> {
     fill_holes(&mut middles, width);
     let markers = label_large_components(&open_ellipse_5(&middles, width), width, settings.smallest);
 
-    // The landscape of `segment_with_stages` at one place, with the same sums.
-    let flat = |x: usize, y: usize| {
-        let place = y * width + x;
-        if parts[place] > 0 { 1.0 - f64::from(edge[place]) } else { 0.0 }
-    };
+    let mut levels = gradient;
+    landscape(&edge, width, &mut levels);
+    let data = flood_parts(&parts, &markers, width, &levels);
+    Ok(Tile { width, height, channels: 1, data })
+}
+
+/// The landscape of [`segment_with_stages`], with the same sums, from edges that are 1 in the background.
+fn landscape(edge: &[f32], width: usize, levels: &mut [f64]) {
+    if width == 0 {
+        return;
+    }
+    let height = edge.len() / width;
     let smoothed =
         |first: f64, middle: f64, last: f64| SMOOTHING_TAPS[1] * middle + SMOOTHING_TAPS[2] * (last + first);
-    let level_at = |place: usize| {
-        let (x, y) = (place % width, place / width);
-        let (left, right) = (reflected(x as isize - 1, width), reflected(x as isize + 1, width));
-        let line = |y: usize| smoothed(flat(left, y), flat(x, y), flat(right, y));
-        let (above, below) = (reflected(y as isize - 1, height), reflected(y as isize + 1, height));
-        -smoothed(line(above), line(y), line(below))
-    };
-    let data = flood_parts(&parts, &markers, width, level_at);
-    Ok(Tile { width, height, channels: 1, data })
+    let mut flat = vec![0.0; width + 2];
+    // The last three rows, each smoothed along itself.
+    let mut lines = [vec![0.0; width], vec![0.0; width], vec![0.0; width]];
+    vectorised(
+        #[inline(always)]
+        || {
+            for y in 0..=height {
+                // Below the last row the one before it comes again.
+                if y < height {
+                    for (value, &edge) in flat[1..].iter_mut().zip(&edge[y * width..(y + 1) * width]) {
+                        *value = 1.0 - f64::from(edge);
+                    }
+                    (flat[0], flat[width + 1]) =
+                        (flat[1 + reflected(-1, width)], flat[1 + reflected(width as isize, width)]);
+                    let triples = flat.iter().zip(&flat[1..]).zip(&flat[2..]);
+                    for (value, ((&first, &middle), &last)) in lines[y % 3].iter_mut().zip(triples) {
+                        *value = smoothed(first, middle, last);
+                    }
+                }
+                let Some(row) = y.checked_sub(1) else { continue };
+                let line = |offset: isize| &lines[reflected(row as isize + offset, height) % 3];
+                let out = levels[row * width..(row + 1) * width].iter_mut();
+                for (((level, &above), &middle), &below) in out.zip(line(-1)).zip(line(0)).zip(line(1)) {
+                    *level = -smoothed(above, middle, below);
+                }
+            }
+        },
+    );
 }
 
 /// As [`segment`], step by step as the original, with all intermediate stages.

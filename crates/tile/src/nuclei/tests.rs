@@ -187,7 +187,7 @@ proptest! {
         let parts = label_components(&mask, 11);
         let all: Vec<f64> = (0..mask.len()).map(level).collect();
         prop_assert_eq!(
-            super::flood::flood_parts(&parts, &markers, 11, level),
+            super::flood::flood_parts(&parts, &markers, 11, &all),
             watershed(&all, &markers, &mask, 11)
         );
     }
