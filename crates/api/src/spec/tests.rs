@@ -124,5 +124,5 @@ fn the_documentation_names_every_kind() {
     for (_, name) in kinds() {
         assert!(text.contains(&format!("### `{name}`")), "{name}");
     }
-    assert!(text.contains("Weight of the L1 term"), "comments of the protos are there");
+    assert!(text.contains("weight of the L1 term"), "comments of the protos are there");
 }

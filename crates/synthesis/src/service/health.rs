@@ -54,3 +54,35 @@ fn contrast(images: &Tensor) -> Result<f64, Error> {
     let flat = images.f_flatten(2, 3)?;
     Ok(f64::try_from(flat.std_dim(2, false, false).mean(Kind::Double))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use counterstain_artifact::Store;
+    use counterstain_worker::testing::TestTask;
+    use tch::Device;
+
+    /// What 12 looks at flat paintings end with.
+    fn look_at_flat(policy: FailurePolicy) -> Result<(), TaskError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let task = TestTask::new(Default::default(), Store::open("memory:").unwrap());
+        let (task, _) = task.build(folder.path(), runtime.handle().clone());
+        let target = Tensor::linspace(-1.0, 1.0, 48, (Kind::Float, Device::Cpu)).view([1, 3, 4, 4]);
+        let mut health = Health::new(policy);
+        (1..=12).try_for_each(|look| {
+            let painted = target.zeros_like();
+            let update = Update { terms: Vec::new(), discriminator: 1.4, painted };
+            health.look(&task, look * CONTRAST_EVERY, &update, &target)
+        })
+    }
+
+    #[test]
+    fn the_policy_decides_whether_a_failing_generator_ends_the_job() {
+        look_at_flat(FailurePolicy::Warn).unwrap();
+        let error = look_at_flat(FailurePolicy::Stop).unwrap_err();
+        assert_eq!(error.code, ErrorCode::FailedPrecondition);
+        assert!(error.message.contains("one flat colour"), "{}", error.message);
+        assert!(error.message.contains("on_failure is stop"), "{}", error.message);
+    }
+}

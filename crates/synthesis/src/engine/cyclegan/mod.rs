@@ -286,3 +286,6 @@ fn read(
         |first: usize| [values.get(first), values.get(first + 1)].map(|value| value.copied().unwrap_or(0.0));
     Ok(CycleLosses { discriminator: pair(0), gan: pair(2), cycle: pair(4), identity: pair(6) })
 }
+
+#[cfg(test)]
+mod tests;
