@@ -74,13 +74,23 @@ pub struct TestTask {
     pub checkpoint_interval: Duration,
     /// Stop (as if the lease were lost) after this many checkpoints.
     pub stop_after: Option<usize>,
+    /// Compute threads of the profile.
+    pub threads: u32,
 }
 
 impl TestTask {
     /// A new start on one part, without checkpoints.
     pub fn new(spec: JobSpec, store: Store) -> Self {
         let checkpoint_interval = Duration::from_secs(86_400);
-        Self { spec, store, checkpoint: None, part: (0, 1), checkpoint_interval, stop_after: None }
+        Self {
+            spec,
+            store,
+            checkpoint: None,
+            part: (0, 1),
+            checkpoint_interval,
+            stop_after: None,
+            threads: 1,
+        }
     }
 
     /// The task and the record of its commits. Call it outside the runtime's own threads' async code, and run
@@ -99,7 +109,7 @@ impl TestTask {
             checkpoint: self.checkpoint,
             profile: Profile {
                 device_class: "test".to_owned(),
-                threads: 1,
+                threads: self.threads,
                 libtorch: "test".to_owned(),
                 revision: 1,
             },

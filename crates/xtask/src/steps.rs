@@ -52,10 +52,11 @@ pub fn vectors(dir: Option<PathBuf>, rest: &[String]) -> Result<()> {
 /// The benchmarks, each a program that prints figures.
 pub fn bench(names: &[String]) -> Result<()> {
     prepare()?;
-    const ALL: [(&str, &str); 3] = [
+    const ALL: [(&str, &str); 4] = [
         ("losses", "counterstain-training"),
         ("augment", "counterstain-tile"),
         ("nuclei", "counterstain-tile"),
+        ("synthesis", "counterstain-synthesis"),
     ];
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|row| row.0 == name.as_str())) {
         bail!("no benchmark is named {unknown:?}; there are {}", ALL.map(|row| row.0).join(", "));
