@@ -33,7 +33,8 @@ pub fn program(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
     for (variable, value) in [
         ("COUNTERSTAIN_LEASE_SECONDS", "4"),
-        ("COUNTERSTAIN_CHECKPOINT_SECONDS", "0.5"),
+        // A checkpoint of the tiny encoder is 128 MiB: oftener fills the disk of a slow machine.
+        ("COUNTERSTAIN_CHECKPOINT_SECONDS", "3"),
         ("RUST_LOG", "info"),
     ] {
         command.env(variable, value);
@@ -138,6 +139,8 @@ impl Run {
             let jobs = self.jobs();
             let found = jobs.iter().find(|found| found["name"] == job)?;
             let done = found["progress"]["done"].as_u64().unwrap_or_default();
+            let hopeless = ["failed", "blocked", "cancelled"].iter().any(|state| found["state"] == *state);
+            assert!(!hopeless, "job {job} will not run: {found:#}");
             (found["state"] == "succeeded" || found["state"] == "running" && done > 0).then_some(())
         });
     }

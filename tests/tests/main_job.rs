@@ -42,6 +42,7 @@ fn a_run_that_was_killed_everywhere_gives_the_digests_of_an_undisturbed_one() {
     for kind in ["dataset", "generator", "layer", "encoder", "representations", "result"] {
         assert!(expected.contains_key(kind), "no {kind} in {expected:?}");
     }
+    fs::remove_dir_all(&data).expect("the folder can be removed"); // its checkpoints are large
 
     let disturbed = Run::start(&folder, "disturbed");
     let data = disturbed.data().to_owned();

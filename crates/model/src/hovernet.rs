@@ -23,14 +23,35 @@ pub enum Mode {
 }
 
 /// Shape of a HoVer-Net.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HoVerNetConfig {
     pub mode: Mode,
     /// Nucleus types, background included; `None` for a network that does not type.
     pub types: Option<i64>,
+    /// Share of the published network's channels in every layer, rounded to eighths; 1 is the published network.
+    pub width: f64,
 }
 
 impl HoVerNetConfig {
+    /// The published network.
+    pub fn published(mode: Mode, types: Option<i64>) -> Self {
+        Self { mode, types, width: 1.0 }
+    }
+
+    /// Side of the images of training, as published, in pixels.
+    pub fn input_side(&self) -> i64 {
+        match self.mode {
+            Mode::Fast => 256,
+            Mode::Original => 270,
+        }
+    }
+
+    /// Channels that a dense unit adds: 32 at width 1. All other counts are multiples of it, and its four
+    /// groups need a multiple of 4.
+    fn growth(&self) -> i64 {
+        4 * ((8.0 * self.width).round() as i64).max(1)
+    }
+
     /// Side of the maps for an image of this side.
     ///
     /// # Errors
@@ -170,7 +191,7 @@ impl ResidualBlock {
     }
 }
 
-/// One unit of a dense block: 128 filters, then 32 more channels in four groups.
+/// One unit of a dense block: `4 * growth` filters, then `growth` more channels in four groups.
 #[derive(Debug)]
 struct DenseUnit {
     before: BatchNorm,
@@ -179,15 +200,15 @@ struct DenseUnit {
 }
 
 impl DenseUnit {
-    fn new(path: &Path, inputs: i64, kernel: i64) -> Self {
+    fn new(path: &Path, inputs: i64, growth: i64, kernel: i64) -> Self {
         let groups = ConvolutionConfig { groups: 4, ..Default::default() };
         Self {
             before: BatchNorm::new(&(path / "preact_bna/bn"), inputs, NORM),
             first: (
-                convolution(path / "conv1", inputs, 128, 1, 1),
-                BatchNorm::new(&(path / "conv1/bn"), 128, NORM),
+                convolution(path / "conv1", inputs, 4 * growth, 1, 1),
+                BatchNorm::new(&(path / "conv1/bn"), 4 * growth, NORM),
             ),
-            second: Convolution::new(&(path / "conv2"), 128, 32, kernel, groups),
+            second: Convolution::new(&(path / "conv2"), 4 * growth, growth, kernel, groups),
         }
     }
 
@@ -207,11 +228,11 @@ struct DenseBlock {
 }
 
 impl DenseBlock {
-    fn new(path: &Path, inputs: i64, count: i64, kernel: i64) -> Self {
+    fn new(path: &Path, inputs: i64, count: i64, growth: i64, kernel: i64) -> Self {
         let units = (0..count)
-            .map(|unit| DenseUnit::new(&(path / "units" / unit), inputs + 32 * unit, kernel))
+            .map(|unit| DenseUnit::new(&(path / "units" / unit), inputs + growth * unit, growth, kernel))
             .collect();
-        let after = BatchNorm::new(&(path / "blk_bna" / "bn"), inputs + 32 * count, NORM);
+        let after = BatchNorm::new(&(path / "blk_bna" / "bn"), inputs + growth * count, NORM);
         Self { units, after, kernel }
     }
 
@@ -234,11 +255,12 @@ struct UpBlock {
 }
 
 impl UpBlock {
-    fn new(path: &Path, inputs: i64, width: i64, units: i64, kernel: i64) -> Self {
-        let outputs = width + 32 * units;
+    fn new(path: &Path, inputs: i64, units: i64, growth: i64, kernel: i64) -> Self {
+        let width = growth * units;
+        let outputs = 2 * width;
         Self {
             first: convolution(path / "conva", inputs, width, kernel, 1),
-            dense: DenseBlock::new(&(path / "dense"), width, units, kernel),
+            dense: DenseBlock::new(&(path / "dense"), width, units, growth, kernel),
             last: convolution(path / "convf", outputs, outputs, 1, 1),
         }
     }
@@ -261,16 +283,16 @@ struct Branch {
 }
 
 impl Branch {
-    fn new(path: &Path, name: &'static str, outputs: i64, kernel: i64) -> Self {
+    fn new(path: &Path, name: &'static str, outputs: i64, growth: i64, kernel: i64) -> Self {
         let path = path / name;
         let last = ConvolutionConfig { bias: true, ..Default::default() };
         Self {
             name,
-            u3: UpBlock::new(&(&path / "u3"), 1024, 256, 8, kernel),
-            u2: UpBlock::new(&(&path / "u2"), 512, 128, 4, kernel),
-            u1: convolution(&path / "u1" / "conva", 256, 64, kernel, 1),
-            norm: BatchNorm::new(&(&path / "u0" / "bn"), 64, NORM),
-            last: Convolution::new(&(&path / "u0" / "conv"), 64, outputs, 1, last),
+            u3: UpBlock::new(&(&path / "u3"), 32 * growth, 8, growth, kernel),
+            u2: UpBlock::new(&(&path / "u2"), 16 * growth, 4, growth, kernel),
+            u1: convolution(&path / "u1" / "conva", 8 * growth, 2 * growth, kernel, 1),
+            norm: BatchNorm::new(&(&path / "u0" / "bn"), 2 * growth, NORM),
+            last: Convolution::new(&(&path / "u0" / "conv"), 2 * growth, outputs, 1, last),
             kernel,
         }
     }
@@ -328,6 +350,13 @@ impl HoVerNet {
             Mode::Fast => 3,
             Mode::Original => 5,
         };
+        if !(0.125..=4.0).contains(&config.width) {
+            let (value, rule) = (config.width.to_string(), "it has to be 0.125 to 4");
+            return Err(Error::Config { network: NETWORK, field: "width", value, rule });
+        }
+        let growth = config.growth();
+        // Filters of the first residual block: 64 at width 1.
+        let width = 2 * growth;
         let decoder = path / "decoder";
         // The reference keeps the ones of its upsampling in the checkpoint; nearest
         // neighbour is the same, so that they are kept for the name only.
@@ -335,19 +364,19 @@ impl HoVerNet {
         Ok(Self {
             config,
             first: (
-                convolution(path / "conv0" / "/", 3, 64, 7, 1),
-                BatchNorm::new(&(path / "conv0" / "bn"), 64, NORM),
+                convolution(path / "conv0" / "/", 3, width, 7, 1),
+                BatchNorm::new(&(path / "conv0" / "bn"), width, NORM),
             ),
             blocks: [
-                ResidualBlock::new(&(path / "d0"), 64, 64, 3, 1),
-                ResidualBlock::new(&(path / "d1"), 256, 128, 4, 2),
-                ResidualBlock::new(&(path / "d2"), 512, 256, 6, 2),
-                ResidualBlock::new(&(path / "d3"), 1024, 512, 3, 2),
+                ResidualBlock::new(&(path / "d0"), width, width, 3, 1),
+                ResidualBlock::new(&(path / "d1"), 4 * width, 2 * width, 4, 2),
+                ResidualBlock::new(&(path / "d2"), 8 * width, 4 * width, 6, 2),
+                ResidualBlock::new(&(path / "d3"), 16 * width, 8 * width, 3, 2),
             ],
-            bottom: convolution(path / "conv_bot", 2048, 1024, 1, 1),
-            types: config.types.map(|types| Branch::new(&decoder, "tp", types, kernel)),
-            nuclei: Branch::new(&decoder, "np", 2, kernel),
-            distances: Branch::new(&decoder, "hv", 2, kernel),
+            bottom: convolution(path / "conv_bot", 32 * width, 16 * width, 1, 1),
+            types: config.types.map(|types| Branch::new(&decoder, "tp", types, growth, kernel)),
+            nuclei: Branch::new(&decoder, "np", 2, growth, kernel),
+            distances: Branch::new(&decoder, "hv", 2, growth, kernel),
             frozen: false,
         })
     }
@@ -420,7 +449,7 @@ mod tests {
 
     #[test]
     fn maps_have_the_promised_side() {
-        let config = HoVerNetConfig { mode: Mode::Fast, types: Some(3) };
+        let config = HoVerNetConfig::published(Mode::Fast, Some(3));
         let expected = config.output_side(96).expect("the smallest that fits");
         let store = VarStore::new(Device::Cpu);
         let network = HoVerNet::new(&store.root(), config).expect("in range");
@@ -432,9 +461,26 @@ mod tests {
     }
 
     #[test]
+    fn a_width_scales_every_layer_and_is_rounded_to_eighths() {
+        let parameters = |width: f64| {
+            let store = VarStore::new(Device::Cpu);
+            let config = HoVerNetConfig { width, ..HoVerNetConfig::published(Mode::Fast, Some(3)) };
+            let network = HoVerNet::new(&store.root(), config).expect("in range");
+            let images = Tensor::zeros([1, 3, 96, 96], (Kind::Float, Device::Cpu));
+            assert_eq!(no_grad(|| network.forward_t(&images, false)).nuclei.size(), [1, 2, 4, 4]);
+            store.trainable_variables().iter().map(Tensor::numel).sum::<usize>()
+        };
+        assert_eq!(parameters(0.26), parameters(0.25));
+        assert!(parameters(0.125) < parameters(0.25) / 3);
+        let store = VarStore::new(Device::Cpu);
+        let config = HoVerNetConfig { width: 0.0, ..HoVerNetConfig::published(Mode::Fast, None) };
+        assert!(HoVerNet::new(&store.root(), config).is_err());
+    }
+
+    #[test]
     fn published_sides_are_accepted_and_others_refused_with_the_rule() {
-        let fast = HoVerNetConfig { mode: Mode::Fast, types: None };
-        let original = HoVerNetConfig { mode: Mode::Original, types: None };
+        let fast = HoVerNetConfig::published(Mode::Fast, None);
+        let original = HoVerNetConfig::published(Mode::Original, None);
         assert_eq!(fast.output_side(256).ok(), Some(164));
         assert_eq!(original.output_side(270).ok(), Some(80));
         for (config, side) in [(fast, 270), (fast, 88), (original, 256), (original, 190)] {
@@ -446,7 +492,7 @@ mod tests {
     #[test]
     fn a_frozen_encoder_gets_no_gradient_beyond_its_first_block() {
         let store = VarStore::new(Device::Cpu);
-        let config = HoVerNetConfig { mode: Mode::Fast, types: None };
+        let config = HoVerNetConfig::published(Mode::Fast, None);
         let mut network = HoVerNet::new(&store.root(), config).expect("in range");
         network.freeze_encoder(true);
         let images = Tensor::zeros([1, 3, 96, 96], (Kind::Float, Device::Cpu));

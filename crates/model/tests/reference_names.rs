@@ -107,7 +107,7 @@ fn hover_nets_have_the_authors_names() {
         for types in [None, Some(5), Some(6)] {
             let typed = types.map_or("None".to_owned(), |count: i64| count.to_string());
             assert_same(&format!("hovernet_{name}_nr_types_{typed}"), |root| {
-                HoVerNet::new(root, HoVerNetConfig { mode, types }).expect("it is a published shape");
+                HoVerNet::new(root, HoVerNetConfig::published(mode, types)).expect("it is a published shape");
             });
         }
     }

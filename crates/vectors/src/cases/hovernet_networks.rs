@@ -22,7 +22,7 @@ pub fn run(case: &mut Case) -> anyhow::Result<()> {
         "train" => true,
         other => bail!("unknown mode_bn {other}"),
     };
-    let config = HoVerNetConfig { mode, types: case.param("nr_types")?.as_i64() };
+    let config = HoVerNetConfig::published(mode, case.param("nr_types")?.as_i64());
     let (_store, network) = with_formula_weights(case, |root| Ok(HoVerNet::new(root, config)?))?;
     let images = generated(case, 0)?;
     let mut stages = BTreeMap::new();

@@ -87,7 +87,7 @@ fn build(root: &Path, network: &str) -> anyhow::Result<()> {
         }
         ["hovernet", mode, "nr", "types", types] => {
             let mode = if *mode == "fast" { Mode::Fast } else { Mode::Original };
-            HoVerNet::new(root, HoVerNetConfig { mode, types: types.parse().ok() })?;
+            HoVerNet::new(root, HoVerNetConfig::published(mode, types.parse().ok()))?;
         }
         _ => anyhow::bail!("no network of the project is named {network}"),
     }
