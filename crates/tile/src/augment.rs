@@ -9,9 +9,11 @@
 //! size and `(seed, epoch, sample, view)`; every draw is made whether it is used
 //! or not, so that changing one probability leaves the other draws as they are.
 
+mod blur;
 mod color;
 mod draws;
 mod geometry;
+mod nuclei;
 
 pub use color::{
     JitterDraw, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, color_drop, color_jitter,
@@ -19,6 +21,7 @@ pub use color::{
 };
 pub use draws::{Draws, apply_draws};
 pub use geometry::{flip_left_right, flip_up_down, rotate};
+pub use nuclei::{Annotated, PatchAugmentation};
 
 use crate::error::Error;
 use crate::random::Stream;

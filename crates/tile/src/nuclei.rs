@@ -27,6 +27,7 @@ mod watershed;
 pub use components::{fill_holes, label_components};
 pub use contour::outer_contour;
 pub use describe::{BoundingBox, Nucleus, NucleusKind, describe};
+pub(crate) use gradient::reflected;
 pub use gradient::{SMOOTHING_TAPS, derivative_taps, smoothing_taps};
 pub use morphology::{ELLIPSE_5, open_ellipse_5};
 pub use segment::{Maps, Settings, Stages, segment, segment_with_stages};

@@ -6,7 +6,7 @@ use counterstain_api::error::ErrorCode;
 use counterstain_artifact::{LayerInfo, LayerKind};
 use counterstain_tile::Tile;
 use counterstain_tile::decode::{Limits, decode, decode_labels};
-use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, Palette, PaletteEntry, paint_types};
+use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, PANNUKE_TYPES, Palette, PaletteEntry, paint_types};
 
 use crate::TaskError;
 
@@ -45,6 +45,28 @@ pub fn palette_of(layer: &LayerInfo) -> Option<Palette> {
                 unknown: NUCLEUS_TYPES.unknown,
             }
         })),
+    }
+}
+
+/// The types 0 to `largest`, or more where the layer has more colours, with names and colours: those of the built-in
+/// palette that the layer's colours are from, else numbered.
+pub fn type_palette(layer: &LayerInfo, largest: u32) -> Palette {
+    let colours = layer.palette.as_deref().unwrap_or_default();
+    let count = colours.len().max(largest as usize + 1).max(2) as u32;
+    let known = [NUCLEUS_TYPES, PANNUKE_TYPES].into_iter().find(|palette| {
+        let same = |(label, colour): (usize, &[u8; 3])| palette.color(label as u32) == *colour;
+        colours.iter().enumerate().all(same)
+    });
+    let entry = |label: u32| {
+        let known = known.as_ref().and_then(|palette| palette.entries.iter().find(|e| e.label == label));
+        let name = known.map_or_else(|| Cow::Owned(format!("type-{label}")), |entry| entry.name.clone());
+        let colour = colours.get(label as usize).copied().or_else(|| known.map(|entry| entry.rgb));
+        PaletteEntry { label, name, rgb: colour.unwrap_or(NUCLEUS_TYPES.unknown) }
+    };
+    Palette {
+        name: Cow::Owned(layer.name.clone()),
+        entries: (0..count).map(entry).collect(),
+        unknown: NUCLEUS_TYPES.unknown,
     }
 }
 

@@ -66,10 +66,18 @@ impl ImageBatch {
     /// # Errors
     /// libtorch's, when memory is short.
     pub fn to_tensor(&self, device: Device) -> Result<Tensor, Error> {
+        Ok(self.to_bytes_tensor(device)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
+    }
+
+    /// `[N, C, H, W]` f32 on `device`, in 0..255 as stored.
+    ///
+    /// # Errors
+    /// libtorch's, when memory is short.
+    pub fn to_bytes_tensor(&self, device: Device) -> Result<Tensor, Error> {
         let sides = [self.len(), self.height, self.width, self.channels].map(|side| side as i64);
         let bytes = Tensor::f_from_data_size(&self.data, &sides, Kind::Uint8)?.f_to_device(device)?;
         // Only the order of the axes changes: in memory this is channels-last.
-        Ok(bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
+        Ok(bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?)
     }
 }
 

@@ -6,7 +6,6 @@ pub mod cyclegan;
 mod error;
 pub mod fit;
 pub mod generator;
-pub mod hovernet_loss;
 pub mod images;
 pub mod loss;
 pub mod painter;
@@ -14,6 +13,7 @@ pub mod pix2pix;
 pub mod range;
 pub mod sampling;
 pub mod schedule;
+pub mod segmenter;
 pub mod state;
 pub mod watch;
 

@@ -55,9 +55,36 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Looks at whether a segmenter found a nucleus in patches that have some. A warning when it has found none for
+    /// long.
+    pub fn nuclei(&mut self, step: u64, found: bool) -> Option<String> {
+        if found {
+            self.flat = 0;
+            return None;
+        }
+        self.flat = self.flat.saturating_add(1);
+        (self.flat == FLAT_LOOKS).then(|| {
+            format!(
+                "the segmenter has found no nucleus for {} steps (at step {step}) though the patches have some: \
+                 check that the instance maps belong to these tiles; else raise the learning rate or train longer",
+                u64::from(FLAT_LOOKS) * CONTRAST_EVERY
+            )
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segmenter_that_finds_nothing_is_reported_once_until_it_finds_something() {
+        let mut watch = Watch::default();
+        assert_eq!((0..50).filter_map(|look| watch.nuclei(look, false)).count(), 1);
+        assert!(watch.nuclei(51, true).is_none());
+        assert_eq!((0..50).filter_map(|look| watch.nuclei(look, false)).count(), 1);
+    }
 
     #[test]
     fn a_discriminator_that_has_won_is_reported_once() {

@@ -1,23 +1,17 @@
 //! The training loop under a lease, with its checkpoints.
 
+use super::checkpoint::Checkpoints;
 use super::collection::Collection;
 use super::health::Health;
 use crate::engine::adversarial::{Adversarial, Update};
 use crate::engine::range::Range;
 use crate::engine::sampling::Sampling;
 use crate::engine::schedule::{Draw, Schedule};
-use crate::engine::state::CHECKPOINT_SCHEMA;
-use bytes::Bytes;
-use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::synthesis::v1::FailurePolicy;
-use counterstain_api::spec;
-use counterstain_artifact::{ArtifactKind, CheckpointBody, Digest, ManifestParts, get_named, put_artifact};
 use counterstain_compute::Pace;
 use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
 
-/// Name of a checkpoint's object.
-const STATE: &str = "state.safetensors";
 /// Batches that are read ahead of the step that needs them.
 const AHEAD: usize = 4;
 /// A run reports the metrics of at most about this many steps, evenly spread.
@@ -37,8 +31,8 @@ pub struct Course<'a> {
     pub range: Option<&'a Range>,
     /// What to do about a generator that fails.
     pub policy: FailurePolicy,
-    /// Digest of the job's canonical spec.
-    pub spec_digest: Digest,
+    /// Where the run's states are kept.
+    pub checkpoints: Checkpoints,
 }
 
 impl Course<'_> {
@@ -47,12 +41,10 @@ impl Course<'_> {
     /// # Errors
     /// When the checkpoint belongs to another spec or does not fit, and the store's.
     pub fn resume(&self, model: &mut dyn Adversarial) -> Result<(), TaskError> {
-        let Some(digest) = self.task.checkpoint() else { return Ok(()) };
-        let manifest = self.task.block_on(self.task.store().manifest(&digest))?;
-        let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
-        body.check(spec::kind_name(JobKind::TrainGenerator), &self.spec_digest, CHECKPOINT_SCHEMA)?;
-        let state = self.task.block_on(get_named(self.task.store(), &manifest, STATE))?;
-        Ok(model.restore(&state, body.step)?)
+        match self.checkpoints.last(self.task)? {
+            Some((state, step)) => Ok(model.restore(&state, step)?),
+            None => Ok(()),
+        }
     }
 
     /// Trains to the end.
@@ -83,7 +75,7 @@ impl Course<'_> {
             health.look(task, done, &update, &target)?;
             task.progress("training", done, total, "steps");
             if task.checkpoint_due() && done < total {
-                self.checkpoint(model, done)?;
+                self.checkpoints.commit(task, done, self.schedule.epoch(done), model.save()?)?;
             }
             task.check()
         })
@@ -108,20 +100,6 @@ impl Course<'_> {
         }
         self.task.metric(step, "learning_rate", learning_rate);
         self.task.metric(step, "samples_per_second", samples_per_second);
-    }
-
-    fn checkpoint(&self, model: &dyn Adversarial, step: u64) -> Result<(), TaskError> {
-        let body = CheckpointBody {
-            job_kind: spec::kind_name(JobKind::TrainGenerator).to_owned(),
-            step,
-            epoch: self.schedule.epoch(step),
-            spec_digest: self.spec_digest,
-            schema: CHECKPOINT_SCHEMA,
-        };
-        let parts = ManifestParts::new(ArtifactKind::Checkpoint, &body);
-        let state = vec![(STATE.to_owned(), Bytes::from(model.save()?))];
-        let digest = self.task.block_on(put_artifact(self.task.store(), parts, state))?;
-        self.task.commit_checkpoint(&digest, step)
     }
 }
 

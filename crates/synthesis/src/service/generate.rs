@@ -4,46 +4,62 @@
 //! Batches are slices of exactly `batch_size` samples inside the shard (its last one
 //! may be smaller), so that the bytes do not depend on who paints which shard.
 
-use super::generator;
+use super::generator::{self, Stored};
+use super::segmenter;
 use super::settings::{self, set};
+use super::shard::{Files, PartWork};
 use super::source::{Channels, Source};
 use crate::engine::Error;
 use crate::engine::generator::GeneratorConfig;
 use crate::engine::images::{ImageBatch, to_tiles};
 use crate::engine::painter::{Painter, check_image};
-use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::synthesis::v1::GenerateLayerSpec;
-use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
-use counterstain_artifact::shard::{FinishedShard, SampleEntry, ShardWriter, StoredShard};
-use counterstain_artifact::{ArtifactKind, Digest, LayerInfo, LayerKind, LayerPartBody, ManifestParts};
+use counterstain_artifact::{Digest, GeneratorNetwork, LayerInfo, LayerKind};
 use counterstain_compute::digest;
 use counterstain_tile::Tile;
 use counterstain_tile::encode::encode_png;
-use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, sync_channel};
 use tch::Device;
-
-/// Batches that are decoded ahead, and painted batches that wait for encoding.
-const AHEAD: usize = 2;
 
 /// Name of the companion that holds a cycleGAN's way back.
 const CYCLE: &str = "cycle";
 
 /// Paints this task's shard; gives the digest of the `layer-part` artifact.
 pub fn run(task: &Task, spec: &GenerateLayerSpec, device: Device) -> Result<Digest, TaskError> {
-    let dataset_digest = digest(&spec.dataset, "dataset")?;
-    let generator_digest = digest(&spec.generator, "generator")?;
-    let dataset = task.block_on(Dataset::open(task.store(), &dataset_digest))?;
-    let samples = shard_samples(task, &dataset)?;
-    let stored = task.block_on(generator::fetch(task.store(), &generator_digest))?;
+    let dataset = task.block_on(Dataset::open(task.store(), &digest(&spec.dataset, "dataset")?))?;
+    let stored = task.block_on(generator::fetch(task.store(), &digest(&spec.generator, "generator")?))?;
+    match &stored.body.network {
+        GeneratorNetwork::Hovernet { .. } => segmenter::generate(task, spec, &dataset, &stored, device),
+        _ => paint(task, spec, &dataset, &stored, device),
+    }
+}
+
+/// What is known of a layer that is made after another layer's images, of the same size.
+pub(super) fn like(model: Option<&LayerInfo>, made: LayerInfo, name: &str) -> LayerInfo {
+    LayerInfo {
+        name: name.to_owned(),
+        width: model.and_then(|layer| layer.width),
+        height: model.and_then(|layer| layer.height),
+        microns_per_pixel: model.and_then(|layer| layer.microns_per_pixel),
+        ..made
+    }
+}
+
+fn paint(
+    task: &Task,
+    spec: &GenerateLayerSpec,
+    dataset: &Dataset,
+    stored: &Stored,
+    device: Device,
+) -> Result<Digest, TaskError> {
+    let work = PartWork::open(task, dataset)?;
     let dtype = settings::dtype(spec.dtype)?;
-    let painter = generator::build(&stored, device, dtype)?;
+    let painter = generator::build(stored, device, dtype)?;
     let cycle = set(spec.cycle, "cycle")?;
-    let back = cycle.then(|| generator::build_reverse(&stored, device, dtype)).transpose()?;
+    let back = cycle.then(|| generator::build_reverse(stored, device, dtype)).transpose()?;
 
     let name = stored.body.source.as_deref().unwrap_or(&dataset.body.primary);
     let channels = match stored.body.in_channels {
@@ -51,123 +67,44 @@ pub fn run(task: &Task, spec: &GenerateLayerSpec, device: Device) -> Result<Dige
         3 => Channels::Rgb,
         _ => Channels::Stored,
     };
-    let source = Source::open(task.reader(), &dataset, name, "", channels)?;
-    let like = |painted: LayerInfo, name: &str| {
-        let source = dataset.layer(source.layer());
-        LayerInfo {
-            name: name.to_owned(),
-            width: source.and_then(|layer| layer.width),
-            height: source.and_then(|layer| layer.height),
-            microns_per_pixel: source.and_then(|layer| layer.microns_per_pixel),
-            ..painted
-        }
-    };
-    let layer = like(stored.body.layer.clone(), &spec.layer);
+    let source = Source::open(task.reader(), dataset, name, "", channels)?;
+    let model = dataset.layer(source.layer());
+    let layer = like(model, stored.body.layer.clone(), &spec.layer);
     let companion = LayerInfo {
         kind: LayerKind::Image,
         channels: stored.body.in_channels,
         palette: None,
-        ..like(stored.body.layer, CYCLE)
+        ..like(model, stored.body.layer.clone(), CYCLE)
     };
     let companions: Vec<LayerInfo> = back.iter().map(|_| companion.clone()).collect();
-    let layers = std::iter::once(&layer).chain(&companions).map(|layer| layer.name.as_str()).collect();
-    let work =
-        Work { task, dataset: &dataset, source, samples, layers, painter: &painter, back: back.as_ref() };
-    let shard = work.paint(set(spec.batch_size, "batch_size")? as usize)?;
+    let layers: Vec<&str> =
+        std::iter::once(&layer).chain(&companions).map(|layer| layer.name.as_str()).collect();
 
-    let part = LayerPartBody {
-        part: task.part(),
-        shard: shard.info.clone(),
-        layer,
-        companions,
-        dataset: dataset_digest,
-        table: None,
-    };
-    let parts = ManifestParts::new(ArtifactKind::LayerPart, &part)
-        .input("generator", generator_digest)
-        .input("dataset", dataset_digest)
-        .job(spec::canonical_json(task.spec()), task.profile().clone());
-    let manifest = parts.manifest(shard.objects(task.part() as usize).to_vec());
-    Ok(task.block_on(task.store().put_manifest(&manifest))?)
+    let config = painter.config();
+    let shard = work.run(
+        set(spec.batch_size, "batch_size")? as usize,
+        |samples| read(&source, &config, samples),
+        |batches: Vec<ImageBatch>| paint_slice(&painter, back.as_ref(), &batches),
+        |samples, images: Vec<Vec<Tile<u8>>>| encode(dataset, &layers, samples, &images),
+    )?;
+    work.commit(stored.digest, &shard, layer, companions, None)
 }
 
-/// The samples of the shard with this part's number.
-fn shard_samples(task: &Task, dataset: &Dataset) -> Result<Range<usize>, TaskError> {
-    let count = dataset.shard_count();
-    let samples = dataset.shard_range(task.part() as usize);
-    samples.filter(|_| task.part_count() as usize == count).ok_or_else(|| {
-        let (part, parts) = (task.part(), task.part_count());
-        let name = &dataset.body.name;
-        let text = format!(
-            "this is part {part} of {parts}, but dataset {name} has {count} shard(s): submit the job again"
-        );
-        TaskError::new(ErrorCode::FailedPrecondition, text)
-    })
-}
-
-/// One shard's work.
-struct Work<'a> {
-    task: &'a Task,
-    dataset: &'a Dataset,
-    source: Source<'a>,
-    samples: Range<usize>,
-    /// Names of the layers that are painted, in the order of a sample's images.
-    layers: Vec<&'a str>,
-    painter: &'a Painter,
-    /// The way back of a cycleGAN, where it is asked for.
-    back: Option<&'a Painter>,
-}
-
-/// The images of some samples: one per layer and sample.
-type Painted = (Range<usize>, Vec<Vec<Tile<u8>>>);
-
-impl Work<'_> {
-    fn paint(&self, batch_size: usize) -> Result<StoredShard, TaskError> {
-        let total = self.samples.len();
-        let batches = total.div_ceil(batch_size) as u64;
-        self.task.progress("painting", 0, total as u64, "tiles");
-        std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel::<Painted>(AHEAD);
-            let (task, dataset, layers) = (self.task, self.dataset, &self.layers);
-            let writer = scope.spawn(move || write(task, dataset, layers, receiver));
-            let (start, end) = (self.samples.start, self.samples.end);
-            let slice = |batch: u64| {
-                let first = start + batch as usize * batch_size;
-                first..(first + batch_size).min(end)
-            };
-            // Networks stay on this thread: the reader sees the rest alone.
-            let (source, config) = (&self.source, self.painter.config());
-            let read = |batch: u64| read(source, &config, slice(batch));
-            let painted = prefetch(0..batches, AHEAD, read, |batch, images: Vec<ImageBatch>| {
-                self.task.check()?;
-                let slice = slice(batch);
-                let done = slice.end - self.samples.start;
-                // The writer hangs up only after an error of its own, which `join` gives.
-                if sender.send((slice, self.images(&images)?)).is_err() {
-                    return Err(TaskError::new(ErrorCode::Internal, "the shard's writer stopped"));
-                }
-                self.task.progress("painting", done as u64, total as u64, "tiles");
-                Ok(())
-            });
-            drop(sender);
-            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let shard = written?;
-            painted?;
-            Ok(self.task.block_on(shard.put(self.task.store()))?)
-        })
-    }
-
-    fn images(&self, batches: &[ImageBatch]) -> Result<Vec<Vec<Tile<u8>>>, TaskError> {
-        let mut images = vec![Vec::new(); self.layers.len()];
-        for batch in batches {
-            let painted = self.painter.paint_tensor(&batch.to_tensor(self.painter.device())?);
-            images[0].extend(to_tiles(&painted)?);
-            if let Some(back) = self.back {
-                images[1].extend(to_tiles(&back.paint_tensor(&painted))?);
-            }
+/// The images of a slice: one list per layer.
+fn paint_slice(
+    painter: &Painter,
+    back: Option<&Painter>,
+    batches: &[ImageBatch],
+) -> Result<Vec<Vec<Tile<u8>>>, TaskError> {
+    let mut images = vec![Vec::new(); 1 + usize::from(back.is_some())];
+    for batch in batches {
+        let painted = painter.paint_tensor(&batch.to_tensor(painter.device())?);
+        images[0].extend(to_tiles(&painted)?);
+        if let Some(back) = back {
+            images[1].extend(to_tiles(&back.paint_tensor(&painted))?);
         }
-        Ok(images)
     }
+    Ok(images)
 }
 
 /// Decodes the tiles of a batch. Neighbours of different sizes are painted apart, in order.
@@ -198,30 +135,23 @@ fn read(
     Ok(groups)
 }
 
-/// Encodes and appends what was painted, in the order of the dataset's shard.
-fn write(
-    task: &Task,
+/// The files of each sample of a slice.
+fn encode(
     dataset: &Dataset,
     layers: &[&str],
-    painted: Receiver<Painted>,
-) -> Result<FinishedShard, TaskError> {
-    let mut writer = ShardWriter::new(task.cache_dir())?;
-    for (samples, images) in painted {
-        let encoded: Vec<Vec<_>> =
-            images.iter().map(|tiles| tiles.par_iter().map(encode_png).collect()).collect();
-        let mut of_layers: Vec<_> = encoded.into_iter().map(Vec::into_iter).collect();
-        for sample in samples {
-            let key = &dataset.samples[sample].key;
-            let mut files = Vec::with_capacity(layers.len());
-            for (layer, images) in layers.iter().zip(&mut of_layers) {
-                let what = || format!("sample {key} ({layer})");
-                let Some(bytes) = images.next() else { continue };
-                let bytes = bytes.map_err(|source| Error::Image { what: what(), source })?;
-                files.push(((*layer).to_owned(), "png".to_owned(), bytes.into()));
-            }
-            // The dataset has label, group and split.
-            writer.add(&SampleEntry { key: key.clone(), files, meta: None })?;
-        }
-    }
-    Ok(writer.finish()?)
+    samples: Range<usize>,
+    images: &[Vec<Tile<u8>>],
+) -> Result<Vec<Files>, TaskError> {
+    let first = samples.start;
+    let files = |sample: usize| -> Result<Files, TaskError> {
+        let file = |(layer, tiles): (&&str, &Vec<Tile<u8>>)| {
+            let bytes = encode_png(&tiles[sample - first]).map_err(|source| {
+                let what = format!("sample {} ({layer})", dataset.samples[sample].key);
+                Error::Image { what, source }
+            })?;
+            Ok(((*layer).to_owned(), "png".to_owned(), bytes.into()))
+        };
+        layers.iter().zip(images).map(file).collect()
+    };
+    samples.into_par_iter().map(files).collect()
 }

@@ -8,13 +8,16 @@ use counterstain_api::error::ErrorCode;
 use counterstain_artifact::{
     ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, REVERSE_WEIGHTS, Store, WEIGHTS, get_named,
 };
-use counterstain_model::{Norm, ResNetGeneratorConfig, UNetConfig};
+use counterstain_model::hovernet::Mode;
+use counterstain_model::{HoVerNetConfig, Norm, ResNetGeneratorConfig, UNetConfig};
 use counterstain_worker::TaskError;
 use tch::{Device, Kind};
 
 /// A generator as the store holds it.
 #[derive(Debug)]
 pub struct Stored {
+    /// Its name.
+    pub digest: Digest,
     /// Its description.
     pub body: GeneratorBody,
     /// The bytes of its weights, verified.
@@ -35,7 +38,7 @@ pub async fn fetch(store: &Store, digest: &Digest) -> Result<Stored, TaskError> 
         Some(_) => Some(get_named(store, &manifest, REVERSE_WEIGHTS).await?),
         None => None,
     };
-    Ok(Stored { body, weights, reverse })
+    Ok(Stored { digest: *digest, body, weights, reverse })
 }
 
 /// Builds a generator of images on a device.
@@ -93,6 +96,28 @@ pub fn config_of(body: &GeneratorBody) -> Result<GeneratorConfig, TaskError> {
             return Err(TaskError::new(ErrorCode::InvalidArgument, text));
         }
     })
+}
+
+/// The network that a segmenter describes.
+///
+/// # Errors
+/// When it is a generator of images, or has a mode that this program does not know.
+pub fn hovernet_config(network: &GeneratorNetwork) -> Result<HoVerNetConfig, TaskError> {
+    let GeneratorNetwork::Hovernet { mode, width, types } = network else {
+        let text = "the generator paints images; a nuclear segmenter is needed here";
+        return Err(TaskError::new(ErrorCode::InvalidArgument, text));
+    };
+    let mode = match mode.as_str() {
+        "fast" => Mode::Fast,
+        "original" => Mode::Original,
+        other => {
+            let text =
+                format!("the segmenter has mode {other:?}, which this program does not know: update it");
+            return Err(TaskError::new(ErrorCode::NewerSchema, text));
+        }
+    };
+    let types = (!types.is_empty()).then_some(types.len() as i64);
+    Ok(HoVerNetConfig { mode, types, width: *width })
 }
 
 /// A network as a generator's description states it.

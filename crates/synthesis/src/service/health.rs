@@ -38,15 +38,27 @@ impl Health {
         } else {
             None
         };
-        for finding in won.into_iter().chain(flat) {
-            if self.policy == FailurePolicy::Stop {
-                let text = format!("{finding} (on_failure is stop)");
-                return Err(TaskError::new(ErrorCode::FailedPrecondition, text));
-            }
-            task.warn(&finding);
-        }
-        Ok(())
+        act(task, self.policy, won.into_iter().chain(flat))
     }
+}
+
+/// Does what the policy says about findings.
+///
+/// # Errors
+/// `FailedPrecondition` for the first one when the policy is to stop.
+pub fn act(
+    task: &Task,
+    policy: FailurePolicy,
+    findings: impl IntoIterator<Item = String>,
+) -> Result<(), TaskError> {
+    for finding in findings {
+        if policy == FailurePolicy::Stop {
+            let text = format!("{finding} (on_failure is stop)");
+            return Err(TaskError::new(ErrorCode::FailedPrecondition, text));
+        }
+        task.warn(&finding);
+    }
+    Ok(())
 }
 
 /// Mean standard deviation within the channels of the images.

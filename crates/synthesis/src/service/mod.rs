@@ -1,5 +1,6 @@
 //! Synthesis as a service: the engine under leases, and the online calls.
 
+mod checkpoint;
 mod collection;
 mod course;
 mod error;
@@ -7,7 +8,9 @@ mod generate;
 mod generator;
 mod health;
 mod online;
+mod segmenter;
 mod settings;
+mod shard;
 mod source;
 mod survey;
 mod train;
@@ -26,7 +29,7 @@ use tch::Device;
 /// any change after which the same spec and inputs give other bytes.
 pub const REVISION: u32 = 2;
 
-/// Does the jobs `train_generator` and `generate_layer`.
+/// Does the jobs `train_generator`, `train_segmenter` and `generate_layer`.
 #[derive(Debug, Clone, Copy)]
 pub struct SynthesisEngine {
     device: Device,
@@ -41,7 +44,7 @@ impl SynthesisEngine {
 
 impl Engine for SynthesisEngine {
     fn kinds(&self) -> Vec<JobKind> {
-        vec![JobKind::TrainGenerator, JobKind::GenerateLayer]
+        vec![JobKind::TrainGenerator, JobKind::TrainSegmenter, JobKind::GenerateLayer]
     }
 
     fn run(&self, task: &Task) -> Result<Digest, TaskError> {
@@ -49,10 +52,11 @@ impl Engine for SynthesisEngine {
         counterstain_torch::set_threads(task.profile().threads as usize);
         guarded(|| match &task.spec().kind {
             Some(Kind::TrainGenerator(spec)) => train::run(task, spec, self.device),
+            Some(Kind::TrainSegmenter(spec)) => segmenter::train(task, spec, self.device),
             Some(Kind::GenerateLayer(spec)) => generate::run(task, spec, self.device),
             _ => Err(TaskError::new(
                 ErrorCode::InvalidArgument,
-                "synthesis trains generators and generates layers; this job is of another kind",
+                "synthesis trains generators and segmenters and generates layers; this job is of another kind",
             )),
         })
     }

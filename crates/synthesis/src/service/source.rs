@@ -65,6 +65,11 @@ impl<'a> Source<'a> {
         Ok(Self { reader, dataset, palette, layer: layer.clone(), channels, samples })
     }
 
+    /// What is known of the layer.
+    pub fn info(&self) -> &LayerInfo {
+        &self.layer
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.samples.len()
@@ -125,7 +130,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn labels(&self, position: usize) -> Result<Tile<u32>, TaskError> {
+    /// Reads and decodes the labels at a position, of a layer of labels or instances.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn labels(&self, position: usize) -> Result<Tile<u32>, TaskError> {
         decode_labels(&self.bytes(position)?, &Limits::default())
             .map_err(|source| self.damaged(position, source))
     }

@@ -3,6 +3,7 @@
 //! The output depends on spec, inputs and profile alone: how often checkpoints are
 //! written, or where a run was cut off and resumed, changes no bit of it.
 
+use super::checkpoint::Checkpoints;
 use super::collection::Collection;
 use super::course::Course;
 use super::generator::{self, Stored};
@@ -17,6 +18,7 @@ use crate::engine::sampling::Sampling;
 use crate::engine::schedule::Schedule;
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
+use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::synthesis::v1::{Direction, GeneratorMethod, Intensity, TrainGeneratorSpec};
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
@@ -53,7 +55,7 @@ pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Dig
         collection: &collection,
         range: range.as_ref(),
         policy: spec.on_failure(),
-        spec_digest: Digest::of(&spec::canonical_bytes(&canonical)),
+        checkpoints: Checkpoints::of(task, JobKind::TrainGenerator),
     };
     course.resume(model.as_mut())?;
     course.train(model.as_mut())?;
@@ -188,7 +190,7 @@ fn start(
     if spec.init.is_empty() {
         return Ok(());
     }
-    let Stored { body, weights, reverse } =
+    let Stored { body, weights, reverse, .. } =
         task.block_on(generator::fetch(task.store(), &digest(&spec.init, "init")?))?;
     let (wanted, found) = (generator::described(config), &body.network);
     let channels = (config.in_channels(), config.out_channels());

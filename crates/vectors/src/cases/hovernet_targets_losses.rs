@@ -1,7 +1,7 @@
 //! `04_hovernet_targets_losses`: HoVer-Net's training targets, loss terms and gradients.
 
 use anyhow::{Context as _, bail, ensure};
-use counterstain_synthesis::engine::hovernet_loss::{HoverNetOutputs, HoverNetTargets, hovernet_loss};
+use counterstain_synthesis::engine::segmenter::loss::{HoverNetOutputs, HoverNetTargets, hovernet_loss};
 use counterstain_tile::nuclei::targets::targets;
 use tch::{Kind, Tensor};
 

@@ -212,7 +212,7 @@ pub(super) fn adam(parameters: Vec<(String, Tensor)>, beta1: f64) -> Adam {
 }
 
 /// The variables that learn, by name in alphabetical order.
-pub(super) fn trainable(store: &VarStore) -> Vec<(String, Tensor)> {
+pub(in crate::engine) fn trainable(store: &VarStore) -> Vec<(String, Tensor)> {
     let mut named: Vec<(String, Tensor)> =
         store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
     // The store hands them out in the order of a hash map.

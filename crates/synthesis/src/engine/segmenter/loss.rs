@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use super::loss::at_least_f32;
+use crate::engine::loss::at_least_f32;
 
 /// Probabilities are kept this far from 0 and 1.
 const SMALLEST_PROBABILITY: f64 = 1e-7;
