@@ -83,3 +83,30 @@ pub struct Confusion {
     #[serde(default)]
     pub chosen: BTreeMap<String, f64>,
 }
+
+/// Name of the object beside `result.json` that holds the scores of single samples.
+pub const SAMPLE_SCORES: &str = "samples.json";
+
+/// Scores of single samples, of results that judge painted layers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleScores {
+    /// Schema version, [`SCHEMA`].
+    pub schema: u32,
+    /// By layer, in the order of the dataset.
+    pub samples: Vec<SampleScore>,
+}
+
+/// Scores of one sample of a painted layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleScore {
+    /// Digest of the layer.
+    pub layer: Digest,
+    /// Position in the dataset.
+    pub sample: u64,
+    /// Its key.
+    pub key: String,
+    /// Value of each metric that has one for single samples.
+    pub scores: BTreeMap<String, f64>,
+}

@@ -3,7 +3,8 @@
 //! - `embed` gives the representations of a dataset by one encoder;
 //! - `evaluate` probes encoders on a labelled dataset and prints, beside them, the
 //!   floors: a randomly initialised encoder of each architecture, and plain colour
-//!   statistics.
+//!   statistics;
+//! - `evaluate_generator` compares painted layers with real ones.
 //!
 //! Representations are artifacts: `evaluate` looks for each set before it computes it
 //! and makes what it computed known, so that the next job finds it.
@@ -13,6 +14,7 @@ mod embed;
 mod encoders;
 mod error;
 mod evaluate;
+mod judge;
 mod online;
 mod rows;
 mod samples;
@@ -31,7 +33,7 @@ use tch::Device;
 /// any change after which the same spec and inputs give other bytes.
 pub const REVISION: u32 = 1;
 
-/// Does the jobs `embed` and `evaluate`.
+/// Does the jobs `embed`, `evaluate` and `evaluate_generator`.
 #[derive(Debug, Clone, Copy)]
 pub struct EvaluationEngine {
     device: Device,
@@ -48,7 +50,7 @@ impl EvaluationEngine {
 
 impl Engine for EvaluationEngine {
     fn kinds(&self) -> Vec<JobKind> {
-        vec![JobKind::Embed, JobKind::Evaluate]
+        vec![JobKind::Embed, JobKind::Evaluate, JobKind::EvaluateGenerator]
     }
 
     fn run(&self, task: &Task) -> Result<Digest, TaskError> {
@@ -64,9 +66,10 @@ impl Engine for EvaluationEngine {
         guarded(|| match &task.spec().kind {
             Some(Kind::Embed(spec)) => embed::run(task, spec, self.device),
             Some(Kind::Evaluate(spec)) => evaluate::run(task, spec, self.device),
+            Some(Kind::EvaluateGenerator(spec)) => judge::run(task, spec, self.device),
             _ => Err(TaskError::new(
                 ErrorCode::InvalidArgument,
-                "evaluation embeds datasets and evaluates encoders; this job is of another kind",
+                "evaluation embeds datasets and evaluates encoders and generators; this job is of another kind",
             )),
         })
     }

@@ -9,7 +9,9 @@
 pub mod clustering;
 pub mod confusion;
 pub mod image_quality;
+pub mod kernel_distance;
 pub mod nuclei;
+pub mod nucleus_types;
 pub mod probability;
 pub mod ranking;
 pub mod separation;
