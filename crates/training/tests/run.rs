@@ -79,6 +79,52 @@ fn a_run_that_was_cut_off_and_resumed_gives_the_same_bits() {
 }
 
 #[test]
+fn real_pairs_fill_their_share_of_every_batch_and_a_mixed_run_resumes_exactly() {
+    let world = World::new(9);
+    let branch =
+        |name: &str| PrivilegedLayer { name: name.to_owned(), real: name.to_owned(), ..Default::default() };
+    let mixed = TrainEncoderSpec {
+        privileged: vec![branch("types"), branch("he")],
+        real_dataset: world.dataset.to_string(),
+        real_split: Some("train".to_owned()),
+        real_share: Some(0.25),
+        ..spec(&world, Method::Trident, Loss::Vicreg)
+    };
+    let run = world.run(mixed.clone());
+    let straight = run.outcome.unwrap();
+    // One of four samples is real, so an epoch of nine own ones has three batches.
+    assert_eq!(run.recorder.metric("loss").len(), 6);
+    let manifest = world.manifest(&straight);
+    assert_eq!(manifest.input("real_dataset"), Some(world.dataset));
+    let body: EncoderBody = manifest.body_of(ArtifactKind::Encoder).unwrap();
+    assert_eq!(body.privileged, ["types", "he"]);
+
+    for cut in [1, 4] {
+        let stopped = world.run_with(mixed.clone(), |task| {
+            task.checkpoint_interval = Duration::ZERO;
+            task.stop_after = Some(cut);
+        });
+        assert!(stopped.outcome.unwrap_err().is_stop());
+        let (checkpoint, _) = *stopped.recorder.checkpoints().last().unwrap();
+        let resumed = world.run_with(mixed.clone(), |task| task.checkpoint = Some(checkpoint));
+        assert_eq!(resumed.outcome.unwrap(), straight, "cut off after {cut}");
+    }
+    let half = TrainEncoderSpec { real_share: Some(0.5), ..mixed.clone() };
+    assert_ne!(world.run(half).outcome.unwrap(), straight);
+
+    let refuse = |spec: TrainEncoderSpec, expected: &str| {
+        let error = world.run(spec).outcome.unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidArgument);
+        assert!(error.message.contains(expected), "{error}");
+    };
+    let unknown = PrivilegedLayer { real: "ihc".to_owned(), ..branch("types") };
+    refuse(TrainEncoderSpec { privileged: vec![unknown], ..mixed.clone() }, "real_dataset: privileged[0]");
+    let split = Some("valid".to_owned());
+    refuse(TrainEncoderSpec { real_split: split, ..mixed.clone() }, "real_dataset: dataset simulated has no");
+    refuse(TrainEncoderSpec { batch_size: Some(1), ..mixed }, "no two samples to mix");
+}
+
+#[test]
 fn data_that_do_not_fit_are_refused_with_what_would() {
     let world = World::new(9);
     let fit = spec(&world, Method::Trident, Loss::Vicreg);

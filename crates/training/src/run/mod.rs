@@ -7,6 +7,7 @@
 mod checkpoint;
 mod data;
 mod diagnostics;
+mod mix;
 mod networks;
 mod objective;
 mod plan;

@@ -19,14 +19,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Of a run whose batches hold `real` samples of another dataset besides.
+    ///
     /// # Errors
     /// The split holds fewer samples than a batch.
-    pub fn new(spec: &TrainEncoderSpec, samples: usize) -> Result<Self, TaskError> {
-        let batch_size = spec.batch_size() as usize;
+    pub fn new(spec: &TrainEncoderSpec, samples: usize, real: usize) -> Result<Self, TaskError> {
+        let batch_size = (spec.batch_size() as usize).saturating_sub(real).max(1);
         if samples < batch_size {
             let message = format!(
-                "split {:?} has {samples} samples, fewer than one batch of {batch_size}: lower batch_size to at most {samples}",
-                spec.split()
+                "split {:?} has {samples} samples, fewer than one batch of {batch_size}: lower batch_size to at most {}",
+                spec.split(),
+                samples + real
             );
             return Err(TaskError::new(ErrorCode::InvalidArgument, message));
         }
@@ -99,7 +102,7 @@ mod tests {
     #[test]
     fn a_split_smaller_than_a_batch_is_refused_with_what_would_fit() {
         let spec = TrainEncoderSpec { batch_size: Some(64), ..TrainEncoderSpec::default() };
-        let error = Plan::new(&spec, 10).unwrap_err();
+        let error = Plan::new(&spec, 10, 0).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidArgument);
         assert!(error.message.contains("at most 10"), "{error}");
     }

@@ -17,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 use super::checkpoint::{self, Identity};
 use super::data::{Batch, Data, ViewBatch};
 use super::diagnostics::{effective_rank, embedding_deviation};
+use super::mix::RealPairs;
 use super::networks::Networks;
 use super::objective::Objective;
 use super::plan::Plan;
@@ -36,12 +37,22 @@ const RANK_EVERY: u64 = 20;
 /// Data that do not fit the spec, a loss that is not finite, or what the store and the coordinator refuse.
 pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Digest, TaskError> {
     let data = Data::open(task, spec)?;
-    let plan = Plan::new(spec, data.len())?;
+    let real = RealPairs::open(task, spec, &data)?;
+    let real_count = real.as_ref().map_or(0, |real| real.count);
+    let plan = Plan::new(spec, data.len(), real_count)?;
     let channels: Vec<u32> = data.privileged_channels().collect();
     let networks = Networks::new(spec, &channels, data.dataset.body.classes.len(), device)?;
     let mut optimizer = optimizer(spec).build(networks.trainable());
     let identity = Identity::of(task);
     let step = checkpoint::restore(task, &identity, &networks, optimizer.as_mut())?;
+    if let Some(real) = &real {
+        task.info(&format!(
+            "{} of each batch's {} samples are of {} real pairs",
+            real.count,
+            spec.batch_size(),
+            real.data.len()
+        ));
+    }
     task.info(&format!(
         "{} samples, {} views of {} px each, {} steps of {} epochs{}",
         plan.samples,
@@ -71,7 +82,11 @@ pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Diges
         if order.0 != epoch {
             order = (epoch, plan.order(epoch));
         }
-        data.batch(epoch, plan.batch(step, &order.1))
+        let mut batch = data.batch(epoch, plan.batch(step, &order.1))?;
+        if let Some(real) = &real {
+            real.add_to(&mut batch, step)?;
+        }
+        Ok(batch)
     };
     prefetch(step..plan.total_steps(), AHEAD, load, |step, batch| {
         training.step(step, batch)?;
@@ -83,7 +98,7 @@ pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Diges
         }
         task.check()
     })?;
-    finish(task, spec, &data, &training.networks)
+    finish(task, spec, &data, real.as_ref(), &training.networks)
 }
 
 struct Training<'a> {
@@ -105,6 +120,7 @@ impl Training<'_> {
     fn step(&mut self, step: u64, batch: Batch) -> Result<(), TaskError> {
         let views: Vec<Tensor> =
             batch.views.iter().map(|view| to_tensor(view, self.data.side, self.device)).collect();
+        let samples = views.first().map_or(0, |view| view.size()[0] as usize);
         let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
         let outputs = autocast(self.device, self.dtype, || self.networks.forward(&views));
         let computed = self.objective.compute(&outputs, &labels)?;
@@ -113,7 +129,7 @@ impl Training<'_> {
         descend(&computed.total, self.optimizer.as_mut(), learning_rate)
             .map_err(|error| TaskError::new(ErrorCode::Internal, format!("step {}: {error}", step + 1)))?;
         let done = step + 1;
-        self.pace.add(self.plan.batch_size);
+        self.pace.add(samples);
         if self.pace.reports(done) {
             self.report(done, &computed.named, &outputs[0], learning_rate);
         }
@@ -179,6 +195,7 @@ fn finish(
     task: &Task,
     spec: &TrainEncoderSpec,
     data: &Data,
+    real: Option<&RealPairs>,
     networks: &Networks,
 ) -> Result<Digest, TaskError> {
     let body = EncoderBody {
@@ -210,6 +227,9 @@ fn finish(
         if let Some(layer) = &privileged.layer {
             parts = parts.input(format!("layer/{}", privileged.info.name), layer.digest);
         }
+    }
+    if let Some(real) = real {
+        parts = parts.input("real_dataset", real.data.dataset.digest);
     }
     let parts = parts.job(spec::canonical_json(task.spec()), task.profile().clone());
     let weights = to_safetensors(&networks.encoder_weights())
