@@ -23,16 +23,12 @@ impl RealPairs {
     /// Opens the real dataset; none where the spec mixes nothing.
     ///
     /// # Errors
-    /// What [`Data::open`] refuses, a batch of one, and real images with other channels than the branch has.
+    /// What [`Data::open`] refuses, and real images with other channels than the branch has.
     pub fn open(task: &Task, spec: &TrainEncoderSpec, own: &Data) -> Result<Option<Self>, TaskError> {
         if spec.real_dataset.is_empty() {
             return Ok(None);
         }
-        let invalid = |message: String| TaskError::new(ErrorCode::InvalidArgument, message);
         let batch_size = spec.batch_size() as usize;
-        if batch_size < 2 {
-            return Err(invalid("batch_size 1 holds no two samples to mix; set it to 2 at least".to_owned()));
-        }
         let layer =
             |layer: &PrivilegedLayer| PrivilegedLayer { name: layer.real.clone(), ..Default::default() };
         let seed = Stream::new(spec.seed(), "real pairs", &[]).next_u64();
@@ -50,11 +46,12 @@ impl RealPairs {
         })?;
         for (index, (own, real)) in own.privileged_channels().zip(data.privileged_channels()).enumerate() {
             if own != real {
-                return Err(invalid(format!(
+                let message = format!(
                     "privileged[{index}].real: layer {} has {real} channel(s), the synthetic images have {own}: \
                      a branch sees one kind of image",
                     data.privileged[index].info.name
-                )));
+                );
+                return Err(TaskError::new(ErrorCode::InvalidArgument, message));
             }
         }
         let count = (spec.real_share() * batch_size as f64).round() as usize;
