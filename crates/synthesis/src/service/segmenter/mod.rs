@@ -7,4 +7,5 @@ mod table;
 mod train;
 
 pub use generate::run as generate;
+pub use picture::{in_colours, separate};
 pub use train::run as train;

@@ -1,23 +1,21 @@
-//! The online calls: paint one tile, and say what the worker is doing.
+//! The online calls: paint one tile, paint tiles as they come, and say what the worker is doing.
+
+mod network;
+mod stream;
 
 use super::generator;
-use crate::engine::Error;
-use crate::engine::images::ImageBatch;
-use crate::engine::painter::{Painter, check_image};
-use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::synthesis::v1::synthesis_service_server::{
     SynthesisService, SynthesisServiceServer,
 };
 use counterstain_api::proto::synthesis::v1::{
-    GetStatusRequest, GetStatusResponse, SynthesizeRequest, SynthesizeResponse,
+    GetStatusRequest, GetStatusResponse, SynthesizeRequest, SynthesizeResponse, SynthesizeTilesRequest,
 };
 use counterstain_compute::Desk;
-use counterstain_tile::Tile;
-use counterstain_tile::encode::encode_png;
-use counterstain_worker::{OnlineContext, StatusHandle, TaskError};
+use counterstain_worker::{OnlineContext, StatusHandle};
+use network::Network;
 use tch::Device;
 use tokio::runtime::Handle;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// The service.
 #[derive(Debug)]
@@ -35,9 +33,9 @@ impl Online {
         let OnlineContext { store, status } = context;
         let handle = Handle::current();
         let load = move |digest: &counterstain_artifact::Digest| {
-            generator::build(&handle.block_on(generator::fetch(&store, digest))?, device, None)
+            Network::load(&handle.block_on(generator::fetch(&store, digest))?, device)
         };
-        Ok(Self { desk: Desk::start(threads, load, paint)?, status })
+        Ok(Self { desk: Desk::start(threads, load, Network::paint)?, status })
     }
 
     /// As a tonic service that takes tiles of the allowed size.
@@ -59,16 +57,16 @@ impl SynthesisService for Online {
         Ok(Response::new(SynthesizeResponse { image }))
     }
 
+    type SynthesizeTilesStream = stream::Answers;
+
+    async fn synthesize_tiles(
+        &self,
+        request: Request<Streaming<SynthesizeTilesRequest>>,
+    ) -> Result<Response<Self::SynthesizeTilesStream>, Status> {
+        Ok(Response::new(stream::answers(self.desk.clone(), request.into_inner())))
+    }
+
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
         Ok(Response::new(GetStatusResponse { run: Some(self.status.get()) }))
     }
-}
-
-fn paint(painter: &Painter, tile: &Tile<u8>) -> Result<Vec<u8>, TaskError> {
-    check_image(&painter.config(), tile)
-        .map_err(|error| TaskError::new(ErrorCode::InvalidArgument, format!("image: {error}")))?;
-    let mut batch = ImageBatch::new(tile.width, tile.height, tile.channels);
-    batch.push(tile, false, false)?;
-    let painted = painter.paint(&batch)?.remove(0);
-    Ok(encode_png(&painted).map_err(|source| Error::Image { what: "painted image".to_owned(), source })?)
 }
