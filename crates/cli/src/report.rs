@@ -19,9 +19,9 @@ use serde_json::Value;
 
 pub use gallery::{GalleryRow, Picture};
 pub use page::render;
-pub use tables::{metrics, subjects};
+pub use tables::{blocks, metrics, subject_heading, subjects};
 pub use words::{
-    Floor, classifier_label, classifier_of, floor_of, is_same_subject, measure_label, method_label,
+    Floor, classifier_label, classifier_of, figure, floor_of, is_same_subject, measure_label, method_label,
     metric_label, row_label,
 };
 

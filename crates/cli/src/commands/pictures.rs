@@ -1,22 +1,33 @@
-//! Chooses and reads the tiles of the report's gallery: primary, synthetic and real privileged images.
+//! Chooses and reads the tiles of the report's gallery: primary, synthetic and real privileged images, with the
+//! scores of single tiles where the layer was judged.
 
-use anyhow::Result;
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context as _, Result};
 use counterstain_api::Digest;
 use counterstain_api::proto::job::v1::job_spec::Kind;
-use counterstain_api::proto::job::v1::{Job, JobState};
+use counterstain_api::proto::job::v1::{Job, JobKind, JobState};
+use counterstain_api::result::{SAMPLE_SCORES, SampleScores};
 use counterstain_artifact::dataset::{Dataset, Layer, Reader};
-use counterstain_artifact::{ArtifactKind, GeneratorBody, LayerKind, Manifest, Store};
+use counterstain_artifact::{ArtifactKind, GeneratorBody, LayerKind, Manifest, Store, get_named};
 use counterstain_tile::Tile;
 use counterstain_tile::decode::{Limits, decode_labels, decode_rgb};
 use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, paint_types};
 use counterstain_tile::resample::downsample_area;
 
-use crate::report::{Gallery, GalleryRow, Picture};
+use crate::report::{Gallery, GalleryRow, Picture, figure, measure_label};
 
 /// Samples in one gallery.
 const SAMPLES: usize = 8;
 /// Tiles with longer sides are reduced, to keep the page small.
 const LONGEST_SIDE: usize = 256;
+
+/// Scores that a picture's caption tells, where it has them.
+const TOLD: [&str; 6] =
+    ["nuclei/dice", "nuclei/aji", "nuclei/pq", "image/psnr", "image/ssim", "image/cycle_l1"];
+
+/// Scores by layer and sample.
+type Scores = HashMap<(Digest, usize), BTreeMap<String, f64>>;
 
 /// A gallery to be: which images of which samples.
 struct Wanted {
@@ -54,20 +65,24 @@ pub async fn collect(store: &Store, jobs: &[Job]) -> Result<Vec<Gallery>> {
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut pairs: Vec<(Digest, Vec<String>)> = Vec::new();
     let mut shown_with_real: Vec<(Digest, String)> = Vec::new();
+    let scores = scores(store, jobs).await?;
     for job in jobs.iter().filter(|job| job.state() == JobState::Succeeded) {
         match job.spec.as_ref().and_then(|spec| spec.kind.as_ref()) {
             Some(Kind::GenerateLayer(_)) => {
                 let layer = Layer::open(store, &job.output.parse()?).await?;
                 let generator = generator_of(store, &layer.digest).await?;
                 let dataset = Dataset::open(store, &layer.body.dataset).await?;
-                let real = generator.as_ref().map(|(body, _)| body.layer.name.clone()).unwrap_or_default();
-                if let Some((_, Some(learnt_from))) = &generator {
+                // Only what learnt from pairs has a real image that its own can be held against.
+                let real = generator.as_ref().and_then(|(body, learnt_from)| {
+                    learnt_from.map(|learnt_from| (body.layer.name.clone(), learnt_from))
+                });
+                if let Some((real, learnt_from)) = &real {
                     pairs.push((*learnt_from, vec![real.clone()]));
+                    if dataset.layer(real).is_some() {
+                        shown_with_real.push((dataset.digest, real.clone()));
+                    }
                 }
-                if dataset.layer(&real).is_some() {
-                    shown_with_real.push((dataset.digest, real.clone()));
-                }
-                wanted.push(generated(dataset, layer, &real));
+                wanted.push(generated(dataset, layer, real.map(|(real, _)| real)));
             }
             Some(Kind::TrainEncoder(spec)) => {
                 let names: Vec<String> = spec
@@ -96,34 +111,59 @@ pub async fn collect(store: &Store, jobs: &[Job]) -> Result<Vec<Gallery>> {
     tokio::task::spawn_blocking(move || {
         let cache = tempfile::tempdir()?;
         let reader = Reader::new(store, cache.path(), 1 << 30, handle);
-        wanted.iter().map(|gallery| read(&reader, gallery)).collect()
+        wanted.iter().map(|gallery| read(&reader, gallery, &scores)).collect()
     })
     .await?
 }
 
-/// The generator of a layer and the dataset that it learnt from.
+/// The scores of single samples that the evaluations of generators give.
+async fn scores(store: &Store, jobs: &[Job]) -> Result<Scores> {
+    let mut scores = Scores::new();
+    let judged = |job: &&Job| job.kind() == JobKind::EvaluateGenerator && job.state() == JobState::Succeeded;
+    for job in jobs.iter().filter(judged) {
+        let manifest = store.manifest(&job.output.parse()?).await?;
+        let bytes = get_named(store, &manifest, SAMPLE_SCORES).await?;
+        let read: SampleScores = serde_json::from_slice(&bytes)
+            .with_context(|| format!("the scores of single samples of {} cannot be read", job.name))?;
+        for sample in read.samples {
+            scores.entry((sample.layer, sample.sample as usize)).or_default().extend(sample.scores);
+        }
+    }
+    Ok(scores)
+}
+
+/// The generator of a layer and the dataset of the pairs that it learnt from, if it did from pairs.
 async fn generator_of(store: &Store, layer: &Digest) -> Result<Option<(GeneratorBody, Option<Digest>)>> {
     let manifest = store.manifest(layer).await?;
     let Some(digest) = input(&manifest, "generator") else { return Ok(None) };
     let generator = store.manifest(&digest).await?;
     let body = generator.body_of(ArtifactKind::Generator)?;
-    Ok(Some((body, input(&generator, "dataset"))))
+    let is_paired = input(&generator, "target_dataset").is_none();
+    Ok(Some((body, input(&generator, "dataset").filter(|_| is_paired))))
 }
 
 fn input(manifest: &Manifest, name: &str) -> Option<Digest> {
     manifest.inputs.iter().find(|input| input.name == name).map(|input| input.digest)
 }
 
-fn generated(dataset: Dataset, layer: Layer, real: &str) -> Wanted {
+/// Heading of the column of primary images.
+fn primary_heading(dataset: &Dataset) -> String {
+    match dataset.body.primary.as_str() {
+        "he" => "H&E".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn generated(dataset: Dataset, layer: Layer, real: Option<String>) -> Wanted {
     let name = layer.body.layer.name.clone();
     let mut columns = vec![
-        ("H&E".to_owned(), Source::Own(dataset.body.primary.clone(), LayerKind::Image)),
+        (primary_heading(&dataset), Source::Own(dataset.body.primary.clone(), LayerKind::Image)),
         (format!("synthetic {name}"), Source::Generated(Box::new(layer))),
     ];
-    let own = dataset.layer(real).map(|info| info.kind);
-    let caption = match own {
-        Some(kind) => {
-            columns.push((format!("real {real}"), Source::Own(real.to_owned(), kind)));
+    let real = real.and_then(|real| Some((dataset.layer(&real)?.kind, real)));
+    let caption = match real {
+        Some((kind, real)) => {
+            columns.push((format!("real {real}"), Source::Own(real, kind)));
             "The tile, what the generator painted for it, and what is really there."
         }
         None => {
@@ -139,7 +179,8 @@ fn generated(dataset: Dataset, layer: Layer, real: &str) -> Wanted {
 }
 
 fn real_pairs(dataset: Dataset, names: &[String]) -> Option<Wanted> {
-    let mut columns = vec![("H&E".to_owned(), Source::Own(dataset.body.primary.clone(), LayerKind::Image))];
+    let mut columns =
+        vec![(primary_heading(&dataset), Source::Own(dataset.body.primary.clone(), LayerKind::Image))];
     for name in names {
         let kind = dataset.layer(name)?.kind;
         columns.push((format!("real {name}"), Source::Own(name.clone(), kind)));
@@ -152,7 +193,11 @@ fn real_pairs(dataset: Dataset, names: &[String]) -> Option<Wanted> {
     })
 }
 
-fn read(reader: &Reader, wanted: &Wanted) -> Result<Gallery> {
+fn read(reader: &Reader, wanted: &Wanted, scores: &Scores) -> Result<Gallery> {
+    let painted = wanted.columns.iter().find_map(|(_, source)| match source {
+        Source::Generated(layer) => Some(layer.digest),
+        Source::Own(..) => None,
+    });
     let mut rows = Vec::new();
     for sample in chosen(&wanted.dataset) {
         let record = &wanted.dataset.samples[sample];
@@ -167,7 +212,8 @@ fn read(reader: &Reader, wanted: &Wanted) -> Result<Gallery> {
             pictures.push(Some(Picture::new(&small(tile)?, format!("{column} of {}", record.key))?));
         }
         let label = record.label.as_deref().map(|label| format!("{label} · ")).unwrap_or_default();
-        rows.push(GalleryRow { caption: format!("{label}{}", record.key), pictures });
+        let told = painted.and_then(|layer| scores.get(&(layer, sample))).map(told).unwrap_or_default();
+        rows.push(GalleryRow { caption: format!("{label}{}{told}", record.key), pictures });
     }
     Ok(Gallery {
         title: wanted.title.clone(),
@@ -178,13 +224,19 @@ fn read(reader: &Reader, wanted: &Wanted) -> Result<Gallery> {
     })
 }
 
+/// The scores of a sample, for its caption.
+fn told(scores: &BTreeMap<String, f64>) -> String {
+    TOLD.iter()
+        .filter_map(|metric| Some(format!(" · {} {}", measure_label(metric), figure(*scores.get(*metric)?))))
+        .collect()
+}
+
 /// Samples of the test split (else valid, else all), evenly spaced and balanced over labels.
 fn chosen(dataset: &Dataset) -> Vec<usize> {
     let of_split =
         ["test", "valid"].iter().map(|split| dataset.samples_of_split(split)).find(|all| !all.is_empty());
     let candidates = of_split.unwrap_or_else(|| (0..dataset.len()).collect());
-    let mut by_label: std::collections::BTreeMap<Option<&str>, Vec<usize>> =
-        std::collections::BTreeMap::new();
+    let mut by_label: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
     for &sample in &candidates {
         by_label.entry(dataset.samples[sample].label.as_deref()).or_default().push(sample);
     }

@@ -17,7 +17,7 @@ use crate::failure::refused;
 use crate::json::state_name;
 use crate::output::{print_json, seconds_between, table, time, write_out};
 use crate::report::{
-    self, JobReport, LineageEntry, ReportData, Series, classifier_label, classifier_of, floor_of,
+    self, JobReport, LineageEntry, ReportData, Series, classifier_label, classifier_of, figure, floor_of,
     is_same_subject, measure_label, row_label,
 };
 
@@ -62,25 +62,34 @@ pub async fn gather(client: &Client, store: &Store, pipeline: &str, jobs: &[Job]
 async fn document(store: &Store, pipeline: &str, jobs: &[Job]) -> Result<ResultDocument> {
     let mut merged =
         ResultDocument { schema: SCHEMA, pipeline: pipeline.to_owned(), ..ResultDocument::default() };
-    let evaluations =
-        jobs.iter().filter(|job| job.kind() == JobKind::Evaluate && job.state() == JobState::Succeeded);
-    for job in evaluations {
-        let digest: Digest = job.output.parse()?;
-        let manifest = store.manifest(&digest).await?;
-        let bytes = get_named(store, &manifest, RESULT).await?;
-        let document: ResultDocument = serde_json::from_slice(&bytes)
-            .with_context(|| format!("the result document of {} ({digest}) cannot be read", job.name))?;
-        anyhow::ensure!(
-            document.schema <= SCHEMA,
-            "the result document of {} has schema {}, this program reads schema {SCHEMA} at most; update it",
-            job.name,
-            document.schema
-        );
+    for job in jobs.iter().filter(|job| is_evaluation(job) && job.state() == JobState::Succeeded) {
+        let document = read_document(store, &job.output.parse()?).await?;
         extend_without_repeats(&mut merged.rows, document.rows);
         extend_without_repeats(&mut merged.confusions, document.confusions);
         extend_without_repeats(&mut merged.notes, document.notes);
     }
     Ok(merged)
+}
+
+fn is_evaluation(job: &Job) -> bool {
+    matches!(job.kind(), JobKind::Evaluate | JobKind::EvaluateGenerator)
+}
+
+/// The document of a result artifact.
+///
+/// # Errors
+/// When it is damaged or newer than this program, and the store's.
+pub async fn read_document(store: &Store, digest: &Digest) -> Result<ResultDocument> {
+    let manifest = store.manifest(digest).await?;
+    let bytes = get_named(store, &manifest, RESULT).await?;
+    let document: ResultDocument = serde_json::from_slice(&bytes)
+        .with_context(|| format!("the result document of {digest} cannot be read"))?;
+    anyhow::ensure!(
+        document.schema <= SCHEMA,
+        "the result document of {digest} has schema {}, this program reads schema {SCHEMA} at most; update it",
+        document.schema
+    );
+    Ok(document)
 }
 
 fn extend_without_repeats<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
@@ -124,7 +133,7 @@ async fn job_report(client: &Client, job: &Job) -> Result<JobReport> {
 async fn lineage(store: &Store, jobs: &[Job]) -> Result<Vec<(Digest, Manifest)>> {
     let mut roots: Vec<(bool, Digest)> = Vec::new();
     for job in jobs.iter().filter(|job| !job.output.is_empty()) {
-        roots.push((job.kind() != JobKind::Evaluate, job.output.parse()?));
+        roots.push((!is_evaluation(job), job.output.parse()?));
     }
     roots.sort_by_key(|(is_later, _)| *is_later);
     let mut queue: VecDeque<Digest> = roots.into_iter().map(|(_, digest)| digest).collect();
@@ -176,32 +185,36 @@ fn text_tables(rows: &[Row]) -> String {
     tasks.dedup();
     for task in tasks {
         let of_task: Vec<&Row> = rows.iter().filter(|row| row.task == task).collect();
-        let subjects = report::subjects(&of_task);
-        let metrics = report::metrics(&of_task);
-        for group in metrics.chunk_by(|one, other| classifier_of(one) == classifier_of(other)) {
-            let headers: Vec<String> =
-                group.iter().map(|metric| measure_label(metric).to_uppercase()).collect();
-            let mut columns = vec!["ENCODER"];
-            columns.extend(headers.iter().map(String::as_str));
-            columns.push("N");
-            let lines: Vec<Vec<String>> = subjects
-                .iter()
-                .map(|subject| {
-                    let mut cells = vec![subject_label(subject)];
-                    cells.extend(group.iter().map(|metric| {
-                        let mut found = of_task.iter().filter(|row| row.metric == *metric);
-                        let found = found.find(|row| is_same_subject(row, subject));
-                        found.map_or_else(|| "-".to_owned(), |row| cell(row))
-                    }));
-                    cells.push(subject.n.to_string());
-                    cells
-                })
-                .collect();
-            let classifier = classifier_label(classifier_of(&group[0])).to_lowercase();
-            text.push_str(&format!("\n{task}, {classifier}\n{}", table(&columns, &lines)));
+        for block in report::blocks(&of_task) {
+            let subjects = report::subjects(&block);
+            let heading = report::subject_heading(&block).to_uppercase();
+            let metrics = report::metrics(&block);
+            for group in metrics.chunk_by(|one, other| classifier_of(one) == classifier_of(other)) {
+                let measures: Vec<String> =
+                    group.iter().map(|metric| measure_label(metric).to_uppercase()).collect();
+                let mut columns = vec![heading.as_str()];
+                columns.extend(measures.iter().map(String::as_str));
+                columns.push("N");
+                let lines: Vec<Vec<String>> =
+                    subjects.iter().map(|subject| line(&block, subject, group)).collect();
+                let classifier = classifier_label(classifier_of(&group[0])).to_lowercase();
+                text.push_str(&format!("\n{task}, {classifier}\n{}", table(&columns, &lines)));
+            }
         }
     }
     text
+}
+
+/// The cells of one subject.
+fn line(rows: &[&Row], subject: &Row, metrics: &[String]) -> Vec<String> {
+    let mut cells = vec![subject_label(subject)];
+    cells.extend(metrics.iter().map(|metric| {
+        let mut found = rows.iter().filter(|row| row.metric == *metric);
+        let found = found.find(|row| is_same_subject(row, subject));
+        found.map_or_else(|| "-".to_owned(), |row| cell(row))
+    }));
+    cells.push(subject.n.to_string());
+    cells
 }
 
 fn subject_label(row: &Row) -> String {
@@ -211,8 +224,8 @@ fn subject_label(row: &Row) -> String {
 
 fn cell(row: &Row) -> String {
     match (row.ci_low, row.ci_high) {
-        (Some(low), Some(high)) => format!("{:.3} [{low:.3}, {high:.3}]", row.value),
-        _ => format!("{:.3}", row.value),
+        (Some(low), Some(high)) => format!("{} [{}, {}]", figure(row.value), figure(low), figure(high)),
+        _ => figure(row.value),
     }
 }
 

@@ -4,7 +4,7 @@ use counterstain_api::result::Row;
 use maud::{Markup, html};
 
 use super::chart::{round, round_step, tick_label};
-use super::words::{figure, floor_of, metric_label, row_label};
+use super::words::{figure, floor_of, lower_is_better, metric_label, row_label};
 
 const WIDTH: f64 = 480.0;
 const LABELS: f64 = 190.0;
@@ -32,11 +32,11 @@ pub fn intervals(metric: &str, rows: &[&Row], with_seed: bool) -> Markup {
         (0..=((high - low) / step).round() as usize).map(|index| low + index as f64 * step).collect();
     let x = |value: f64| round(LABELS + (WIDTH - LABELS - RIGHT) * (value - low) / (high - low));
     let height = TOP + ROW * rows.len() as f64 + BOTTOM;
-    let best_floor = rows
-        .iter()
-        .filter(|row| floor_of(&row.method).is_some())
-        .map(|row| row.value)
-        .fold(f64::NEG_INFINITY, f64::max);
+    let floors = rows.iter().filter(|row| floor_of(&row.method).is_some()).map(|row| row.value);
+    let best_floor = match lower_is_better(metric) {
+        true => floors.fold(f64::INFINITY, f64::min),
+        false => floors.fold(f64::NEG_INFINITY, f64::max),
+    };
     let label = |row: &Row| {
         let base = row_label(&row.method, &row.privileged, &row.loss);
         if with_seed && floor_of(&row.method).is_none() { format!("{base}, seed {}", row.seed) } else { base }

@@ -1,5 +1,7 @@
 //! The page: sections in reading order.
 
+use std::collections::BTreeSet;
+
 use counterstain_api::result::{Confusion, Row};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -7,7 +9,7 @@ use super::chart::{Line, legend, lines};
 use super::gallery::gallery;
 use super::style::STYLE;
 use super::words::floor_of;
-use super::{JobReport, ReportData, figures, tables};
+use super::{JobReport, ReportData, figures, tables, words};
 use crate::output::duration;
 
 /// The whole page as HTML text.
@@ -59,7 +61,13 @@ fn tasks(rows: &[Row]) -> Vec<String> {
 fn header(data: &ReportData, tasks: &[String]) -> Markup {
     let rows: Vec<&Row> = data.document.rows.iter().collect();
     let subjects = tables::subjects(&rows);
-    let encoders = subjects.iter().filter(|row| floor_of(&row.method).is_none()).count();
+    let is_encoder = |row: &&&Row| floor_of(&row.method).is_none() && !words::judges_generators(&row.metric);
+    let encoders = subjects.iter().filter(is_encoder).count();
+    let generators: BTreeSet<_> = rows
+        .iter()
+        .filter(|row| words::judges_generators(&row.metric))
+        .filter_map(|row| row.artifact)
+        .collect();
     let samples = rows.iter().map(|row| row.n).max().unwrap_or_default();
     let seeds = seeds(&rows);
     let spent: f64 = data.jobs.iter().filter(|job| !job.reused).filter_map(|job| job.seconds).sum();
@@ -75,12 +83,17 @@ fn header(data: &ReportData, tasks: &[String]) -> Markup {
         header {
             h1 { (data.document.pipeline) }
             p class="lead" {
-                "What do representations of H&E tiles gain when their encoder learnt beside a second, privileged image that only exists "
-                "in training? Encoders trained with and without it, probed on the same held-out tiles, beside floors that any encoder must beat."
+                @if encoders > 0 {
+                    "What do representations of H&E tiles gain when their encoder learnt beside a second, privileged image that only exists "
+                    "in training? Encoders trained with and without it, probed on the same held-out tiles, beside floors that any encoder must beat."
+                } @else {
+                    "How near do painted privileged images come to real ones, on samples that their generators did not learn from?"
+                }
             }
             dl class="facts" {
                 (fact(if tasks.len() == 1 { "Task" } else { "Tasks" }, &tasks.join(", ")))
-                (fact("Encoders compared", &encoders.to_string()))
+                @if encoders > 0 { (fact("Encoders compared", &encoders.to_string())) }
+                @if !generators.is_empty() { (fact("Painted layers judged", &generators.len().to_string())) }
                 (fact("Test tiles", &samples.to_string()))
                 (fact(if seeds.contains(',') { "Seeds" } else { "Seed" }, &seeds))
                 (fact("Computing time", &duration(spent)))
@@ -120,21 +133,29 @@ fn results(data: &ReportData, tasks: &[String]) -> Markup {
                 p { "This pipeline has no evaluation, so there are no figures." }
             } @else {
                 p {
-                    "Encoders are frozen; a probe or k-means is fitted on the train split and scored once on the test split. "
+                    @if judges_encoders(data) {
+                        "Encoders are frozen; a probe or k-means is fitted on the train split and scored once on the test split. "
+                    }
+                    @if judges_generators(data) {
+                        "Generators are judged by what they painted for samples that they did not learn from; of distances, L1 "
+                        "and cycle L1 less is better. "
+                    }
                     @if !floors.is_empty() {
                         "The floors, " (floors.join(" and ")) ", are no methods but what a method must clear: a figure near them is no finding. "
                     }
                     "A figure is underlined only where its interval lies clear above all others in its column. "
-                    "Intervals come from resampling the test tiles (patients or slides, where known): they say nothing about "
-                    "other seeds of the training."
+                    "Intervals come from resampling the test tiles (patients, slides or source images, where known): they say "
+                    "nothing about other seeds of the training."
                 }
             }
             @for task in tasks {
                 @let rows: Vec<&Row> = data.document.rows.iter().filter(|row| row.task == *task).collect();
                 @if tasks.len() > 1 { h3 { (task) } }
                 (verdict(&rows))
-                (tables::results(&rows))
-                (interval_panels(&rows))
+                @for block in tables::blocks(&rows) {
+                    (tables::results(&block))
+                    (interval_panels(&block))
+                }
             }
             @if !data.document.notes.is_empty() {
                 h3 { "How the figures were made" }
@@ -142,6 +163,14 @@ fn results(data: &ReportData, tasks: &[String]) -> Markup {
             }
         }
     }
+}
+
+fn judges_encoders(data: &ReportData) -> bool {
+    data.document.rows.iter().any(|row| !words::judges_generators(&row.metric))
+}
+
+fn judges_generators(data: &ReportData) -> bool {
+    data.document.rows.iter().any(|row| words::judges_generators(&row.metric))
 }
 
 /// What the figures allow to be said, in sentences.
@@ -163,14 +192,15 @@ fn interval_panels(rows: &[&Row]) -> Markup {
                 @let of_metric: Vec<&Row> = subjects
                     .iter()
                     .filter_map(|subject| {
-                        rows.iter().copied().find(|row| row.metric == metric && super::words::is_same_subject(row, subject))
+                        rows.iter().copied().find(|row| row.metric == metric && words::is_same_subject(row, subject))
                     })
                     .collect();
                 (figures::intervals(&metric, &of_metric, with_seed))
             }
         }
         p class="soft" {
-            "Dots are encoders, open diamonds floors, bars 95 % intervals; the dashed line is the higher floor. Axes do not start at zero."
+            "Dots are " (if tables::subject_heading(rows) == "Encoder" { "encoders" } else { "generators" }) ", open diamonds "
+            "floors, bars 95 % intervals; the dashed line is the better floor. Axes do not start at zero."
         }
     }
 }
@@ -223,7 +253,8 @@ fn has_curve(job: &JobReport) -> bool {
 }
 
 fn training(data: &ReportData) -> Markup {
-    let kinds = [("train_generator", "Generators"), ("train_encoder", "Encoders")];
+    let kinds =
+        [("train_segmenter", "Segmenters"), ("train_generator", "Generators"), ("train_encoder", "Encoders")];
     html! {
         @if has_curves(data) {
             section id="training" {

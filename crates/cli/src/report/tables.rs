@@ -6,8 +6,8 @@ use counterstain_api::result::{Confusion, Row};
 use maud::{Markup, html};
 
 use super::words::{
-    classifier_label, classifier_of, figure, floor_of, is_clearly_best, is_same_subject, measure_label,
-    method_label, row_label,
+    classifier_label, classifier_of, figure, floor_of, is_clearly_best, is_same_subject, judges_generators,
+    measure_label, method_label, row_label,
 };
 use super::{JobReport, LineageEntry};
 use crate::output::{duration, short};
@@ -26,7 +26,7 @@ pub fn results(rows: &[&Row]) -> Markup {
                 caption { "Point estimate on the test split, with its 95 % bootstrap interval below." }
                 thead {
                     tr {
-                        th scope="col" rowspan="2" { "Encoder" }
+                        th scope="col" rowspan="2" { (subject_heading(rows)) }
                         @for (classifier, count) in &classifiers {
                             th scope="colgroup" class="group" colspan=(count) { (classifier_label(classifier)) }
                         }
@@ -62,6 +62,29 @@ pub fn results(rows: &[&Row]) -> Markup {
             }
         }
     }
+}
+
+/// What the lines of a table are.
+pub fn subject_heading(rows: &[&Row]) -> &'static str {
+    if rows.iter().any(|row| judges_generators(&row.metric)) { "Generator" } else { "Encoder" }
+}
+
+/// The rows of one task in tables: classifiers that are about the same subjects share one.
+pub fn blocks<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
+    let mut blocks: Vec<Vec<&Row>> = Vec::new();
+    for (classifier, _) in classifiers(&metrics(rows)) {
+        let own: Vec<&Row> =
+            rows.iter().copied().filter(|row| classifier_of(&row.metric) == classifier).collect();
+        let is_like = |block: &&mut Vec<&Row>| {
+            let (one, other) = (subjects(block), subjects(&own));
+            one.len() == other.len() && one.iter().all(|row| other.iter().any(|it| is_same_subject(row, it)))
+        };
+        match blocks.iter_mut().find(is_like) {
+            Some(block) => block.extend(own),
+            None => blocks.push(own),
+        }
+    }
+    blocks
 }
 
 /// One row for each encoder or floor, encoders first, in document order.
