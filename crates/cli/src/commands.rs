@@ -11,6 +11,7 @@ mod report;
 mod results;
 mod run;
 mod run_progress;
+mod synthesize;
 mod up;
 
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ async fn dispatch_async(options: Options) -> Result<()> {
         Command::Tag(options) => artifacts::tag(&common, options).await,
         Command::Report(options) => report::report(&common, options).await,
         Command::Export(options) => export::export(&common, options).await,
+        Command::Synthesize(options) => synthesize::synthesize(&common, options).await,
         Command::Doctor => doctor::doctor(&common).await,
         Command::Child(_) => Ok(()),
     }

@@ -9,11 +9,14 @@ mod error;
 mod files;
 mod groups;
 pub mod key;
+mod npy;
+mod pannuke;
 mod plan;
 mod prepare;
 mod section;
 mod simulated;
-mod walk;
+mod source;
+pub mod walk;
 mod write;
 
 use std::path::Path;
@@ -22,12 +25,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use counterstain_artifact::Store;
 use tokio::runtime::Handle;
 
-pub use description::{Change, FolderImport, Import, LayerSource, PairedImport, SimulatedImport};
+pub use description::{
+    Camelyon17Import, Change, Content, FolderImport, HoldOutBy, Import, LayerSource, PairedImport,
+    PannukeImport, SimulatedImport, StripsImport,
+};
 pub use error::ImportError;
 pub use section::read_section;
 pub use write::Imported;
 
-use plan::{Plan, plan_folder, plan_paired};
+use plan::{plan_camelyon17, plan_folder, plan_paired, plan_pannuke, plan_strips};
 use write::About;
 
 /// How far an import is.
@@ -80,13 +86,17 @@ pub fn import(
         return Err(ImportError::Invalid(format!("{key} {fault}")));
     }
     let source = import.recorded();
-    let (plan, change): (Plan, &Change) = match import {
+    let (mut plan, change) = match import {
         Import::Simulated(simulated) => {
             return simulated::import_simulated(simulated, name, source, store, handle, context);
         }
         Import::Folder(folder) => (plan_folder(folder)?, &folder.change),
         Import::Paired(paired) => (plan_paired(paired)?, &paired.change),
+        Import::Strips(strips) => (plan_strips(strips)?, &strips.change),
+        Import::Pannuke(pannuke) => (plan_pannuke(pannuke)?, &pannuke.change),
+        Import::Camelyon17(camelyon17) => (plan_camelyon17(camelyon17)?, &camelyon17.change),
     };
+    plan.arrange(change)?;
     let about =
         About { name: name.to_owned(), microns_per_pixel: change.written_microns_per_pixel(), source };
     files::import_files(plan, change, about, store, handle, context)

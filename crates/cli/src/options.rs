@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::import::HoldOutBy;
+
 /// Turns H&E tiles into pairs with synthetic privileged images, trains encoders with and without them, and
 /// shows what they are worth.
 #[derive(Debug, Parser)]
@@ -79,6 +81,8 @@ pub enum Command {
     Report(ReportOptions),
     /// Writes the files of an artifact to a folder.
     Export(ExportOptions),
+    /// Paints a privileged image for every image of a folder, through a synthesis worker.
+    Synthesize(SynthesizeOptions),
     /// Checks what is installed and reachable.
     Doctor,
     /// Runs a program that ends with the process that started it.
@@ -93,6 +97,12 @@ pub enum ImportCommand {
     Folder(ImportFolderOptions),
     /// Pairs of images with the same stem.
     Paired(ImportPairedOptions),
+    /// Images that hold one panel per layer side by side, such as DeepLIIF's.
+    Strips(ImportStripsOptions),
+    /// PanNuke's folds of NumPy arrays.
+    Pannuke(ImportPannukeOptions),
+    /// Camelyon17 as WILDS distributes it, with its split by centre.
+    Camelyon17(ImportCamelyon17Options),
     /// Simulated tissue with its exact nuclei.
     Simulated(ImportSimulatedOptions),
 }
@@ -103,12 +113,6 @@ pub struct ChangeOptions {
     /// Name of the dataset [default: the folder's name].
     #[arg(long)]
     pub name: Option<String>,
-    /// CSV file with the columns path,group (patient or slide).
-    #[arg(long, value_name = "FILE.csv")]
-    pub groups: Option<PathBuf>,
-    /// Split of all tiles when no outer folder level names it [default: train].
-    #[arg(long, value_name = "NAME")]
-    pub split: Option<String>,
     /// Divides both sides by N: mean for images, most frequent value for label maps.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub downsample: usize,
@@ -124,6 +128,23 @@ pub struct ChangeOptions {
     /// Microns per pixel of the files as they are.
     #[arg(long, value_name = "SIZE")]
     pub microns_per_pixel: Option<f64>,
+    /// Takes a split out of train by its share, such as test=0.2; may be repeated.
+    #[arg(long, value_name = "SPLIT=SHARE")]
+    pub hold_out: Vec<String>,
+    /// What is held out together: whole groups, or the rightmost columns of the tiles cut from each image.
+    #[arg(long, value_enum, default_value_t)]
+    pub hold_out_by: HoldOutBy,
+}
+
+/// Options of imports whose folders say the split but not the group.
+#[derive(Debug, Args)]
+pub struct GroupOptions {
+    /// CSV file with the columns path,group (patient or slide).
+    #[arg(long, value_name = "FILE.csv")]
+    pub groups: Option<PathBuf>,
+    /// Split of all tiles when no outer folder level names it [default: train].
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
 }
 
 /// `import folder`.
@@ -131,6 +152,9 @@ pub struct ChangeOptions {
 pub struct ImportFolderOptions {
     /// The folder.
     pub path: PathBuf,
+    /// Groups and splits.
+    #[command(flatten)]
+    pub groups: GroupOptions,
     /// How tiles are selected and changed.
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -142,9 +166,53 @@ pub struct ImportPairedOptions {
     /// Folder of the primary images.
     #[arg(long, value_name = "DIR")]
     pub primary: PathBuf,
-    /// A layer and its folder: NAME=DIR (images), NAME:label=DIR or NAME:instance=DIR (label maps).
+    /// A layer and its folder: NAME=DIR (images), or NAME:KIND=DIR with label or instance (maps of numbers),
+    /// mask (not 0 is class 1) or components (of a mask, as instances); may be repeated.
     #[arg(long = "layer", value_name = "NAME=DIR", required = true)]
     pub layers: Vec<String>,
+    /// Groups and splits.
+    #[command(flatten)]
+    pub groups: GroupOptions,
+    /// How tiles are selected and changed.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// `import strips`.
+#[derive(Debug, Args)]
+pub struct ImportStripsOptions {
+    /// The folder.
+    pub path: PathBuf,
+    /// The layers' names from left to right; '-' leaves a panel out, the first name is the primary.
+    #[arg(long, value_name = "NAME,NAME,...", value_delimiter = ',', required = true)]
+    pub panels: Vec<String>,
+    /// Groups and splits.
+    #[command(flatten)]
+    pub groups: GroupOptions,
+    /// How tiles are selected and changed.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// `import pannuke`.
+#[derive(Debug, Args)]
+pub struct ImportPannukeOptions {
+    /// The folder that holds "Fold 1", "Fold 2" and "Fold 3".
+    pub path: PathBuf,
+    /// Split of a fold, such as 1=train; may be repeated; folds not named are left out
+    /// [default: 1=train 2=valid 3=test].
+    #[arg(long = "fold", value_name = "NUMBER=SPLIT")]
+    pub folds: Vec<String>,
+    /// How tiles are selected and changed.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// `import camelyon17`.
+#[derive(Debug, Args)]
+pub struct ImportCamelyon17Options {
+    /// The folder that holds metadata.csv and patches.
+    pub path: PathBuf,
     /// How tiles are selected and changed.
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -191,6 +259,9 @@ pub struct WorkerChoice {
     /// Training workers; each holds one run in memory [default: 2, or 1 where there is a GPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub training_workers: Option<u32>,
+    /// Synthesis workers; they share the shards of a generation job [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub synthesis_workers: Option<u32>,
 }
 
 impl WorkerChoice {
@@ -361,6 +432,21 @@ pub struct ExportOptions {
     /// Folder to write to.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// `synthesize`.
+#[derive(Debug, Args)]
+pub struct SynthesizeOptions {
+    /// Digest of the generator, unique prefix of it, or tag.
+    #[arg(long, value_name = "DIGEST")]
+    pub generator: String,
+    /// Folder of PNG, JPEG or TIFF files, sub-folders included.
+    pub input: PathBuf,
+    /// Folder for the painted images: the same names, as PNG. Images that are there already are not painted again.
+    pub output: PathBuf,
+    /// Address of the worker [default: an idle synthesis worker of the coordinator].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub worker: Option<String>,
 }
 
 /// `child`.

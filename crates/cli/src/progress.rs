@@ -1,4 +1,4 @@
-//! Progress of imports: a bar on a terminal, plain lines otherwise, JSON lines with `--json`.
+//! Progress of long commands: a bar on a terminal, plain lines otherwise, JSON lines with `--json`.
 
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
@@ -13,8 +13,9 @@ use crate::output::duration;
 /// Pause between two lines when there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows the progress of one import on stderr.
-pub struct ImportProgress {
+/// Shows the progress of a command's steps on stderr.
+pub struct StepProgress {
+    command: &'static str,
     name: String,
     started: Instant,
     shape: Shape,
@@ -25,9 +26,9 @@ enum Shape {
     Lines { json: bool, last: Mutex<Option<Instant>> },
 }
 
-impl ImportProgress {
-    /// Progress of the import `name`.
-    pub fn new(name: &str, json: bool) -> Self {
+impl StepProgress {
+    /// Progress of `command` on `name`.
+    pub fn new(command: &'static str, name: &str, json: bool) -> Self {
         let shape = if !json && std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
                 "{prefix:.bold} {bar:32.cyan/dim} {pos}/{len} {msg} · {per_sec:.0} · {eta} left",
@@ -43,7 +44,7 @@ impl ImportProgress {
         } else {
             Shape::Lines { json, last: Mutex::new(None) }
         };
-        Self { name: name.to_owned(), started: Instant::now(), shape }
+        Self { command, name: name.to_owned(), started: Instant::now(), shape }
     }
 
     /// Shows a step.
@@ -71,7 +72,7 @@ impl ImportProgress {
         let rate = step.done as f64 / elapsed.max(1e-3);
         let eta = (step.total - step.done.min(step.total)) as f64 / rate.max(1e-9);
         if json {
-            return json!({ "import": self.name, "phase": step.phase, "done": step.done, "total": step.total,
+            return json!({ self.command: self.name, "phase": step.phase, "done": step.done, "total": step.total,
                 "unit": step.unit, "unusable": step.bad, "rate": rate, "eta_seconds": eta })
             .to_string();
         }

@@ -1,5 +1,6 @@
 //! `import`: from options to an [`Import`], and the running of one with progress and Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result};
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::artifact::v1::RegisterArtifactRequest;
-use counterstain_artifact::{LayerKind, Store};
+use counterstain_artifact::Store;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -15,11 +16,15 @@ use super::open_store;
 use crate::client::Client;
 use crate::failure::fail;
 use crate::import::{
-    self, Change, FolderImport, Import, Imported, LayerSource, PairedImport, SimulatedImport,
+    self, Camelyon17Import, Change, Content, FolderImport, Import, Imported, LayerSource, PairedImport,
+    PannukeImport, SimulatedImport, StripsImport,
 };
-use crate::options::{ChangeOptions, Common, ImportCommand};
+use crate::options::{
+    ChangeOptions, Common, GroupOptions, ImportCamelyon17Options, ImportCommand, ImportFolderOptions,
+    ImportPairedOptions, ImportPannukeOptions, ImportStripsOptions,
+};
 use crate::output::{duration, print_json, say};
-use crate::progress::ImportProgress;
+use crate::progress::StepProgress;
 
 /// Imports a dataset and says its digest.
 pub async fn import(common: &Common, command: ImportCommand) -> Result<()> {
@@ -63,7 +68,7 @@ pub async fn run_import(
 ) -> Result<Imported> {
     let spool = common.data.join("cache");
     std::fs::create_dir_all(&spool).with_context(|| format!("cannot make {}", spool.display()))?;
-    let progress = Arc::new(ImportProgress::new(name, common.json));
+    let progress = Arc::new(StepProgress::new("import", name, common.json));
     let flag = Arc::new(AtomicBool::new(false));
     let worker = {
         let (name, description, store) = (name.to_owned(), description.clone(), store.clone());
@@ -115,19 +120,30 @@ fn summary(imported: &Imported) -> String {
 
 fn described(command: ImportCommand) -> Result<(String, Import)> {
     match command {
-        ImportCommand::Folder(options) => {
-            let name = dataset_name(&options.change, &options.path);
-            let (change, groups, split) = changes(options.change);
-            Ok((name, Import::Folder(FolderImport { path: options.path, groups, split, change })))
+        ImportCommand::Folder(ImportFolderOptions { path, groups, change }) => {
+            let (name, change) = changes(change, &path)?;
+            let GroupOptions { groups, split } = groups;
+            Ok((name, Import::Folder(FolderImport { path, groups, split, change })))
         }
-        ImportCommand::Paired(options) => {
-            let name = dataset_name(&options.change, &options.primary);
-            let (change, groups, split) = changes(options.change);
-            let layers = options.layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
-            Ok((
-                name,
-                Import::Paired(PairedImport { primary: options.primary, layers, groups, split, change }),
-            ))
+        ImportCommand::Paired(ImportPairedOptions { primary, layers, groups, change }) => {
+            let (name, change) = changes(change, &primary)?;
+            let layers = layers.iter().map(|text| layer(text)).collect::<Result<_>>()?;
+            let GroupOptions { groups, split } = groups;
+            Ok((name, Import::Paired(PairedImport { primary, layers, groups, split, change })))
+        }
+        ImportCommand::Strips(ImportStripsOptions { path, panels, groups, change }) => {
+            let (name, change) = changes(change, &path)?;
+            let GroupOptions { groups, split } = groups;
+            Ok((name, Import::Strips(StripsImport { path, panels, groups, split, change })))
+        }
+        ImportCommand::Pannuke(ImportPannukeOptions { path, folds, change }) => {
+            let (name, change) = changes(change, &path)?;
+            let folds = folds.iter().map(|text| named_value("--fold", text)).collect::<Result<_>>()?;
+            Ok((name, Import::Pannuke(PannukeImport { path, folds, change })))
+        }
+        ImportCommand::Camelyon17(ImportCamelyon17Options { path, change }) => {
+            let (name, change) = changes(change, &path)?;
+            Ok((name, Import::Camelyon17(Camelyon17Import { path, change })))
         }
         ImportCommand::Simulated(options) => {
             let mut simulated = SimulatedImport {
@@ -147,37 +163,49 @@ fn described(command: ImportCommand) -> Result<(String, Import)> {
     }
 }
 
-fn dataset_name(change: &ChangeOptions, folder: &Path) -> String {
-    let from_folder = || {
-        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        absolute.file_name().map_or_else(|| "tiles".to_owned(), |name| name.to_string_lossy().into_owned())
+fn folder_name(folder: &Path) -> String {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    absolute.file_name().map_or_else(|| "tiles".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The dataset's name and what is changed on the way in.
+fn changes(options: ChangeOptions, folder: &Path) -> Result<(String, Change)> {
+    let ChangeOptions { name, downsample, tile, limit, skip_bad, microns_per_pixel, hold_out_by, .. } =
+        options;
+    let mut hold_out = BTreeMap::new();
+    for text in &options.hold_out {
+        let (split, share) = named_value("--hold-out", text)?;
+        let share = share.parse().map_err(|_| {
+            fail(ErrorCode::InvalidArgument, format!("--hold-out {text}: {share:?} is no number"))
+        })?;
+        hold_out.insert(split, share);
+    }
+    let change = Change { downsample, tile, limit, skip_bad, microns_per_pixel, hold_out, hold_out_by };
+    Ok((name.unwrap_or_else(|| folder_name(folder)), change))
+}
+
+/// `NAME=VALUE` of an option.
+fn named_value(option: &str, text: &str) -> Result<(String, String)> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(fail(ErrorCode::InvalidArgument, format!("{option} {text}: expected NAME=VALUE")));
     };
-    change.name.clone().unwrap_or_else(from_folder)
+    Ok((name.to_owned(), value.to_owned()))
 }
 
-fn changes(options: ChangeOptions) -> (Change, Option<std::path::PathBuf>, Option<String>) {
-    let ChangeOptions { downsample, tile, limit, skip_bad, microns_per_pixel, groups, split, .. } = options;
-    (Change { downsample, tile, limit, skip_bad, microns_per_pixel }, groups, split)
-}
-
-/// `NAME=DIR`, `NAME:label=DIR`, `NAME:instance=DIR`.
+/// `NAME=DIR` or `NAME:KIND=DIR`.
 fn layer(text: &str) -> Result<(String, LayerSource)> {
     let invalid = |reason: &str| {
-        let wanted = "expected NAME=DIR, NAME:label=DIR or NAME:instance=DIR";
+        let kinds = Content::ALL.map(|(word, _)| word).join(", ");
+        let wanted = format!("expected NAME=DIR or NAME:KIND=DIR with a KIND of {kinds}");
         fail(ErrorCode::InvalidArgument, format!("--layer {text}: {reason}; {wanted}"))
     };
     let (name, path) = text.split_once('=').ok_or_else(|| invalid("there is no '='"))?;
-    let (name, kind) = match name.split_once(':') {
-        None => (name, LayerKind::Image),
-        Some((name, "image")) => (name, LayerKind::Image),
-        Some((name, "label")) => (name, LayerKind::Label),
-        Some((name, "instance")) => (name, LayerKind::Instance),
-        Some(_) => return Err(invalid("the kind is unknown")),
-    };
+    let (name, word) = name.split_once(':').unwrap_or((name, "image"));
+    let content = Content::named(word).ok_or_else(|| invalid("the kind is unknown"))?;
     if path.is_empty() {
         return Err(invalid("the folder is empty"));
     }
-    Ok((name.to_owned(), LayerSource { path: path.into(), kind }))
+    Ok((name.to_owned(), LayerSource { path: path.into(), content }))
 }
 
 #[cfg(test)]
@@ -188,12 +216,12 @@ mod tests {
     fn layers_are_read_with_their_kind() {
         let (name, source) = layer("types:label=a/b=c").unwrap();
         assert_eq!(
-            (name.as_str(), source.path.to_str().unwrap(), source.kind),
-            ("types", "a/b=c", LayerKind::Label)
+            (name.as_str(), source.path.to_str().unwrap(), source.content),
+            ("types", "a/b=c", Content::Label)
         );
-        assert_eq!(layer("ihc=x").unwrap().1.kind, LayerKind::Image);
+        assert_eq!(layer("ihc=x").unwrap().1.content, Content::Image);
         for text in ["types", "types:labels=x", "types="] {
-            assert!(layer(text).unwrap_err().to_string().contains("NAME:label=DIR"));
+            assert!(layer(text).unwrap_err().to_string().contains("NAME:KIND=DIR"));
         }
     }
 }

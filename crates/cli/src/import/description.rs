@@ -4,12 +4,19 @@
 //! [`Import`]. What a manifest records of it ([`Import::recorded`]) holds no path, so the same tiles give
 //! the same digest wherever they lie.
 
+mod change;
+mod layers;
+mod simulated;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use counterstain_artifact::LayerKind;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+pub use change::{Change, HoldOutBy};
+pub use layers::{Content, LayerSource};
+pub use simulated::SimulatedImport;
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +26,12 @@ pub enum Import {
     Folder(FolderImport),
     /// Pairs of images with the same stem.
     Paired(PairedImport),
+    /// Panels side by side in one image.
+    Strips(StripsImport),
+    /// The folds of PanNuke.
+    Pannuke(PannukeImport),
+    /// Camelyon17 as WILDS distributes it.
+    Camelyon17(Camelyon17Import),
     /// Simulated tissue.
     Simulated(SimulatedImport),
 }
@@ -55,219 +68,110 @@ pub struct PairedImport {
     pub change: Change,
 }
 
-/// Where the images of a layer are: `"DIR"` (images), `"label:DIR"`, `"instance:DIR"`, or a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "LayerSourceText", into = "LayerSourceText")]
-pub struct LayerSource {
+/// Strips: every image holds panels of equal width side by side, one for each layer, as DeepLIIF's do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StripsImport {
     /// The folder.
     pub path: PathBuf,
-    /// Colour or grey images, label maps or instance maps.
-    pub kind: LayerKind,
+    /// The layers' names from left to right, `-` for a panel to leave out. The first name is the primary.
+    pub panels: Vec<String>,
+    /// CSV file with the columns `path,group`.
+    pub groups: Option<PathBuf>,
+    /// Split of all samples when no outer level names it; default `train`.
+    pub split: Option<String>,
+    /// How tiles are selected and changed.
+    #[serde(flatten)]
+    pub change: Change,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum LayerSourceText {
-    Text(String),
-    Table(LayerSourceTable),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LayerSourceTable {
-    path: PathBuf,
-    #[serde(default = "image_kind")]
-    kind: LayerKind,
-}
-
-fn image_kind() -> LayerKind {
-    LayerKind::Image
-}
-
-impl From<LayerSourceText> for LayerSource {
-    fn from(text: LayerSourceText) -> Self {
-        match text {
-            LayerSourceText::Table(LayerSourceTable { path, kind }) => Self { path, kind },
-            LayerSourceText::Text(text) => {
-                let kinds = [
-                    ("label:", LayerKind::Label),
-                    ("instance:", LayerKind::Instance),
-                    ("image:", LayerKind::Image),
-                ];
-                let found =
-                    kinds.into_iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, kind)));
-                let (path, kind) = found.unwrap_or((&text, LayerKind::Image));
-                Self { path: path.into(), kind }
-            }
-        }
-    }
-}
-
-impl From<LayerSource> for LayerSourceText {
-    fn from(source: LayerSource) -> Self {
-        Self::Table(LayerSourceTable { path: source.path, kind: source.kind })
-    }
-}
-
-/// How tiles are selected and changed on the way in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// PanNuke: `Fold N/images/foldN/{images,types}.npy` and `Fold N/masks/foldN/masks.npy`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Change {
-    /// Divides both sides: mean over squares for images, most frequent value for label maps. 1 keeps the size.
-    pub downsample: usize,
-    /// Cuts (reduced) images into squares of this many pixels; what does not fill a square is dropped.
-    pub tile: Option<usize>,
-    /// At most this many files of each split and label, evenly spaced in the sorted list.
-    pub limit: Option<usize>,
-    /// Leaves unusable files out and records them, instead of importing nothing.
-    pub skip_bad: bool,
-    /// Microns per pixel of the files as they are, where known.
-    pub microns_per_pixel: Option<f64>,
+pub struct PannukeImport {
+    /// The folder that holds the folds.
+    pub path: PathBuf,
+    /// Split of each fold by its number; default fold 1 is `train`, 2 `valid`, 3 `test`.
+    pub folds: BTreeMap<String, String>,
+    /// How tiles are selected and changed.
+    #[serde(flatten)]
+    pub change: Change,
 }
 
-impl Default for Change {
-    fn default() -> Self {
-        Self { downsample: 1, tile: None, limit: None, skip_bad: false, microns_per_pixel: None }
-    }
-}
-
-impl Change {
-    /// Whether the bytes of files are written as they are.
-    pub fn keeps_bytes(&self) -> bool {
-        self.downsample == 1 && self.tile.is_none()
-    }
-
-    /// Every fault of the values, as `(key, what is wrong)`.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        if !(1..=64).contains(&self.downsample) {
-            faults.push(("downsample", format!("must be 1 to 64, is {}", self.downsample)));
-        }
-        if self.tile.is_some_and(|side| !(8..=8192).contains(&side)) {
-            faults.push(("tile", "must be 8 to 8192 px".to_owned()));
-        }
-        if self.limit == Some(0) {
-            faults.push(("limit", "must be at least 1".to_owned()));
-        }
-        if self.microns_per_pixel.is_some_and(|size| !(size > 0.0 && size < 1000.0)) {
-            faults.push(("microns_per_pixel", "must be greater than 0 and less than 1000".to_owned()));
-        }
-        faults
-    }
-
-    /// Microns per pixel of the tiles that are written.
-    pub fn written_microns_per_pixel(&self) -> Option<f64> {
-        self.microns_per_pixel.map(|size| size * self.downsample as f64)
-    }
-
-    fn recorded(&self) -> Value {
-        let mut record = serde_json::Map::new();
-        let bytes = if self.keeps_bytes() { "kept" } else { "re-encoded as png" };
-        record.insert("bytes".into(), json!(bytes));
-        if self.downsample > 1 {
-            record.insert("downsample".into(), json!(self.downsample));
-            record.insert(
-                "downsample_rule".into(),
-                json!("mean of squares; majority for label and instance maps"),
-            );
-        }
-        if let Some(side) = self.tile {
-            record.insert("tile".into(), json!(side));
-            record.insert("tile_rule".into(), json!("whole squares from the left top corner, row by row"));
-        }
-        if let Some(limit) = self.limit {
-            record.insert("limit".into(), json!(limit));
-            record.insert("limit_rule".into(), json!("evenly spaced in key order, per split and label"));
-        }
-        if self.skip_bad {
-            record.insert("skip_bad".into(), json!(true));
-        }
-        Value::Object(record)
-    }
-}
-
-/// Simulated tissue with its exact nuclei.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Camelyon17 in the form of WILDS: `metadata.csv` and `patches/`, with its official split by centre.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SimulatedImport {
-    /// Samples of all splits together.
-    pub samples: usize,
-    /// Side of a tile in pixels.
-    pub size: usize,
-    /// Seed of everything.
-    pub seed: u64,
-    /// Centres that differ in stain and background.
-    pub centres: usize,
-    /// Patients of each centre.
-    pub patients: usize,
-    /// Strength of the differences between centres and patients; 1 is the default, 0 is none.
-    pub nuisance: f32,
-    /// Layers to write beside the primary image: `types`, `instances`, `ihc`, `if`.
-    pub layers: Vec<String>,
-}
-
-impl Default for SimulatedImport {
-    fn default() -> Self {
-        Self {
-            samples: 1000,
-            size: 64,
-            seed: 0,
-            centres: 4,
-            patients: 8,
-            nuisance: 1.0,
-            layers: vec!["types".to_owned()],
-        }
-    }
-}
-
-impl SimulatedImport {
-    fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        if !(10..=10_000_000).contains(&self.samples) {
-            faults.push(("samples", "must be 10 to 10000000".to_owned()));
-        }
-        if !(32..=1024).contains(&self.size) {
-            faults.push(("size", "must be 32 to 1024 px".to_owned()));
-        }
-        if !(1..=64).contains(&self.centres) {
-            faults.push(("centres", "must be 1 to 64".to_owned()));
-        }
-        if !(1..=10_000).contains(&self.patients) {
-            faults.push(("patients", "must be 1 to 10000".to_owned()));
-        }
-        if !(0.0..=10.0).contains(&self.nuisance) {
-            faults.push(("nuisance", "must be 0 to 10".to_owned()));
-        }
-        faults
-    }
+pub struct Camelyon17Import {
+    /// The folder that holds `metadata.csv`.
+    pub path: PathBuf,
+    /// How tiles are selected and changed.
+    #[serde(flatten)]
+    pub change: Change,
 }
 
 impl Import {
+    /// Its word in a pipeline file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "folder",
+            Self::Paired(_) => "paired",
+            Self::Strips(_) => "strips",
+            Self::Pannuke(_) => "pannuke",
+            Self::Camelyon17(_) => "camelyon17",
+            Self::Simulated(_) => "simulated",
+        }
+    }
+
+    /// How tiles are selected and changed; a simulation has none to change.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Folder(folder) => Some(&folder.change),
+            Self::Paired(paired) => Some(&paired.change),
+            Self::Strips(strips) => Some(&strips.change),
+            Self::Pannuke(pannuke) => Some(&pannuke.change),
+            Self::Camelyon17(camelyon17) => Some(&camelyon17.change),
+            Self::Simulated(_) => None,
+        }
+    }
+
     /// Every fault of the values, as `(key, what is wrong)`.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Folder(folder) => folder.change.faults(),
-            Self::Paired(paired) => paired.change.faults(),
             Self::Simulated(simulated) => simulated.faults(),
+            other => other.change().map(Change::faults).unwrap_or_default(),
         }
     }
 
     /// The options that decide the content, for the manifest: no paths, no host.
     pub fn recorded(&self) -> Value {
-        let mut record = serde_json::Map::new();
-        let kind = match self {
-            Self::Folder(_) => "folder",
-            Self::Paired(_) => "paired",
-            Self::Simulated(_) => "simulated",
-        };
-        record.insert("kind".into(), json!(kind));
-        let rest = match self {
-            Self::Folder(folder) => folder.change.recorded(),
-            Self::Paired(paired) => paired.change.recorded(),
-            Self::Simulated(simulated) => json!(simulated),
-        };
-        if let Value::Object(rest) = rest {
-            record.extend(rest);
+        let mut record = Map::new();
+        record.insert("kind".into(), json!(self.kind()));
+        match self {
+            Self::Simulated(simulated) => {
+                if let Value::Object(rest) = json!(simulated) {
+                    record.extend(rest);
+                }
+            }
+            Self::Folder(FolderImport { change, .. }) | Self::Camelyon17(Camelyon17Import { change, .. }) => {
+                record.extend(change.recorded(true));
+            }
+            Self::Paired(paired) => {
+                record.extend(paired.change.recorded(true));
+                let derived: Map<String, Value> = paired
+                    .layers
+                    .iter()
+                    .filter(|(_, source)| source.content.is_derived())
+                    .map(|(name, source)| (name.clone(), json!(source.content)))
+                    .collect();
+                if !derived.is_empty() {
+                    record.insert("derived_layers".into(), Value::Object(derived));
+                }
+            }
+            Self::Strips(strips) => {
+                record.extend(strips.change.recorded(false));
+                record.insert("panels".into(), json!(strips.panels));
+            }
+            Self::Pannuke(pannuke) => record.extend(pannuke.change.recorded(false)),
         }
         Value::Object(record)
     }
@@ -275,18 +179,23 @@ impl Import {
 
 #[cfg(test)]
 mod tests {
+    use counterstain_artifact::LayerKind;
+
     use super::*;
 
     #[test]
     fn a_section_of_a_pipeline_file_becomes_an_import() {
         let section = json!({
-            "kind": "paired", "primary": "a", "layers": { "types": "label:b", "ihc": "c" }, "downsample": 4,
+            "kind": "paired", "primary": "a", "downsample": 4,
+            "layers": { "types": "label:b", "ihc": "c", "nuclei": "components:d", "odd": "c:/e" },
         });
         let Import::Paired(paired) = serde_json::from_value(section).unwrap() else { panic!("another kind") };
-        assert_eq!(paired.layers["types"], LayerSource { path: "b".into(), kind: LayerKind::Label });
-        assert_eq!(paired.layers["ihc"].kind, LayerKind::Image);
+        assert_eq!(paired.layers["types"], LayerSource { path: "b".into(), content: Content::Label });
+        assert_eq!(paired.layers["ihc"].content, Content::Image);
+        assert_eq!(paired.layers["nuclei"].content.kind(), LayerKind::Instance);
+        assert_eq!(paired.layers["odd"], LayerSource { path: "c:/e".into(), content: Content::Image });
         assert_eq!(paired.change.downsample, 4);
-        assert!(!paired.change.keeps_bytes());
+        assert!(!paired.change.keeps_pixels());
     }
 
     #[test]

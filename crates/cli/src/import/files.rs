@@ -37,7 +37,7 @@ pub fn import_files(
         .prefix("import-")
         .tempdir_in(context.spool)
         .map_err(|source| ImportError::read(context.spool, source))?;
-    let layers = plan.layers.iter().map(|layer| (layer.name.clone(), layer.kind));
+    let layers = plan.layers.iter().map(|layer| (layer.name.clone(), layer.content.kind()));
     let mut writer = DatasetWriter::new(
         store,
         handle,
@@ -113,7 +113,7 @@ fn to_write(sample: &Planned, piece: Prepared) -> Sample {
         width: piece.width,
         height: piece.height,
         label: sample.label.clone(),
-        split: sample.split.clone(),
+        split: piece.split.or_else(|| sample.split.clone()),
         group: piece.group,
     }
 }
@@ -128,12 +128,7 @@ fn batches(plan: &Plan) -> impl Iterator<Item = &[Planned]> {
         let mut end = start;
         let mut bytes = 0;
         while end < plan.samples.len() && end - start < BATCH_SAMPLES && bytes < BATCH_BYTES {
-            let files = plan.samples[end].files.iter().zip(&plan.layers);
-            // A file that cannot be asked for its size is reported when it is read.
-            bytes += files
-                .filter_map(|(file, layer)| std::fs::metadata(layer.root.join(file)).ok())
-                .map(|metadata| metadata.len())
-                .sum::<u64>();
+            bytes += plan.samples[end].source.bytes(&plan.layers);
             end += 1;
         }
         let batch = &plan.samples[start..end];

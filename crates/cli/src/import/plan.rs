@@ -3,17 +3,29 @@
 //! Invariants: samples are sorted by key; keys are unique; every file that does not fit is listed, none is
 //! left out silently.
 
+mod camelyon17;
 mod folder;
+mod hold_out;
 mod paired;
+mod pannuke;
+mod strips;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use counterstain_artifact::{LayerKind, Skipped};
+use counterstain_artifact::Skipped;
 
+use super::description::{Change, Content};
+use super::error::ImportError;
+use super::groups::Groups;
+use super::source::Source;
+
+pub use camelyon17::plan_camelyon17;
 pub use folder::plan_folder;
 pub use paired::plan_paired;
+pub use pannuke::plan_pannuke;
+pub use strips::plan_strips;
 
 /// Name of the primary layer.
 pub const PRIMARY: &str = "he";
@@ -23,19 +35,26 @@ pub const PRIMARY: &str = "he";
 pub struct PlannedLayer {
     /// Name in the dataset.
     pub name: String,
-    /// What its pixels mean.
-    pub kind: LayerKind,
+    /// What the pixels of its files mean.
+    pub content: Content,
     /// Folder that the files of samples are relative to.
     pub root: PathBuf,
 }
 
-/// A sample to be: one file per layer.
+impl PlannedLayer {
+    /// The layer of primary images below `root`.
+    fn primary(root: &Path) -> Self {
+        Self { name: PRIMARY.into(), content: Content::Image, root: root.to_owned() }
+    }
+}
+
+/// A sample to be.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// Escaped key, before cutting.
     pub key: String,
-    /// Relative path of the file in each layer, in the order of [`Plan::layers`].
-    pub files: Vec<String>,
+    /// Where the pixels of each of [`Plan::layers`] are.
+    pub source: Source,
     /// Class.
     pub label: Option<Arc<str>>,
     /// Split.
@@ -58,16 +77,35 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan without samples.
+    fn new(layers: Vec<PlannedLayer>, ignored: u64) -> Self {
+        Self { layers, samples: Vec::new(), bad: Vec::new(), ignored }
+    }
+
+    /// Sorts the samples, takes out the splits that are held out, and limits what is left.
+    ///
+    /// # Errors
+    /// When nothing can be held out.
+    pub fn arrange(&mut self, change: &Change) -> Result<(), ImportError> {
+        self.sort();
+        self.hold_out(change)?;
+        if let Some(limit) = change.limit {
+            self.keep_even_subset(limit);
+        }
+        Ok(())
+    }
+
     /// Sorts samples by key and moves those whose key is taken to the bad files.
     fn sort(&mut self) {
-        self.samples
-            .sort_by(|first, second| first.key.cmp(&second.key).then_with(|| first.files.cmp(&second.files)));
+        self.samples.sort_by(|first, second| {
+            first.key.cmp(&second.key).then_with(|| first.source.shown().cmp(&second.source.shown()))
+        });
         let mut unique: Vec<Planned> = Vec::with_capacity(self.samples.len());
         for sample in self.samples.drain(..) {
             match unique.last() {
                 Some(last) if last.key == sample.key => self.bad.push(Skipped {
-                    path: sample.files[0].clone(),
-                    reason: format!("has the same name, without extension, as {}", last.files[0]),
+                    path: sample.source.shown(),
+                    reason: format!("has the same name, without extension, as {}", last.source.shown()),
                 }),
                 _ => unique.push(sample),
             }
@@ -122,6 +160,37 @@ impl Names {
         self.0.insert(name.to_owned(), Arc::clone(&shared));
         shared
     }
+}
+
+/// The groups of a CSV file, where one is given; `root` is the folder of the primary images.
+fn read_groups(csv: Option<&PathBuf>, root: &Path) -> Result<Option<Groups>, ImportError> {
+    csv.map(|csv| Groups::read(csv, root)).transpose()
+}
+
+/// A CSV file in which no path names an image is a mistake.
+fn require_groups(plan: &Plan, csv: Option<&PathBuf>, root: &Path) -> Result<(), ImportError> {
+    match csv {
+        Some(csv) if plan.samples.iter().all(|sample| sample.group.is_none()) => Err(ImportError::Invalid(
+            format!("no path in {} names a file below {}", csv.display(), root.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what cannot be the name of a layer.
+fn check_layer_name(name: &str) -> Result<(), ImportError> {
+    if counterstain_api::spec::is_name(name) {
+        return Ok(());
+    }
+    Err(ImportError::Invalid(format!(
+        "{name:?} cannot be the name of a layer: 1 to 63 characters of a-z, 0-9, '-' and '_', starting with a \
+         letter"
+    )))
+}
+
+/// The error of a folder without images.
+fn nothing_to_import(folder: &Path) -> ImportError {
+    ImportError::Invalid(format!("there is no PNG, JPEG or TIFF file below {}", folder.display()))
 }
 
 /// The folders of a list of images' first path components.

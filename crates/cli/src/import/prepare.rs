@@ -1,17 +1,20 @@
 //! Turns one planned sample into the bytes that are written.
 //!
-//! Invariants: every file is decoded whole, so damage shows here and not in a training run; label maps are
-//! never blended; bytes are kept as they are unless tiles are cut or reduced.
+//! Invariants: layers of a sample have one size; label maps are never blended; bytes are kept as they are
+//! unless tiles are cut, reduced or computed.
 
-use counterstain_artifact::{LayerKind, Skipped};
+use std::sync::Arc;
+
+use counterstain_artifact::Skipped;
 use counterstain_tile::Tile;
-use counterstain_tile::decode::{Format, Limits, decode, decode_labels};
+use counterstain_tile::decode::Limits;
 use counterstain_tile::encode::{encode_labels_png, encode_png};
 use counterstain_tile::resample::{cut, cut_positions, downsample_area, majority};
 
-use super::description::Change;
+use super::description::{Change, HoldOutBy};
 use super::key::cut_key;
-use super::plan::{Plan, Planned, PlannedLayer};
+use super::plan::{Plan, Planned};
+use super::source::{Loaded, Pixels};
 
 /// A file of a sample, ready to be written.
 #[derive(Debug)]
@@ -35,121 +38,70 @@ pub struct Prepared {
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
+    /// Split, where it is not the whole image's.
+    pub split: Option<Arc<str>>,
     /// Patient or slide; of a cut image without one, the image.
     pub group: Option<String>,
 }
 
-/// Reads, checks and changes the files of a sample.
+/// Reads, checks and changes the layers of a sample.
 ///
 /// # Errors
-/// Every file of the sample that cannot be used.
+/// Every layer of the sample that cannot be used.
 pub fn prepare(
     plan: &Plan,
     sample: &Planned,
     change: &Change,
     limits: &Limits,
 ) -> Result<Vec<Prepared>, Vec<Skipped>> {
-    let mut loaded = Vec::with_capacity(sample.files.len());
-    let mut bad = Vec::new();
-    for (index, (file, layer)) in sample.files.iter().zip(&plan.layers).enumerate() {
-        let shown = if index == 0 { file.clone() } else { format!("{}/{file}", layer.name) };
-        match Loaded::read(layer, file, limits) {
-            Ok(image) => loaded.push((shown, image)),
-            Err(reason) => bad.push(Skipped { path: shown, reason }),
-        }
-    }
-    if let Some((_, primary)) = loaded.first().filter(|_| bad.is_empty()) {
-        let (width, height) = primary.size();
-        for (shown, image) in loaded.iter().skip(1).filter(|(_, image)| image.size() != (width, height)) {
-            let (found_width, found_height) = image.size();
+    let loaded = sample.source.read(&plan.layers, limits)?;
+    let (width, height) = loaded[0].size();
+    let other_sizes: Vec<Skipped> = loaded
+        .iter()
+        .filter(|layer| layer.size() != (width, height))
+        .map(|layer| {
+            let (found_width, found_height) = layer.size();
             let reason = format!("is {found_width}x{found_height} px, its primary image {width}x{height} px");
-            bad.push(Skipped { path: shown.clone(), reason });
-        }
-    }
-    if !bad.is_empty() {
-        return Err(bad);
-    }
-    let changed =
-        if change.keeps_bytes() { keep(sample, loaded) } else { cut_and_reduce(sample, &loaded, change) };
-    changed.map_err(|reason| vec![Skipped { path: sample.files[0].clone(), reason }])
-}
-
-enum Pixels {
-    Image(Tile<u8>),
-    Labels(Tile<u32>),
-}
-
-struct Loaded {
-    extension: String,
-    bytes: Vec<u8>,
-    pixels: Pixels,
-}
-
-impl Loaded {
-    fn read(layer: &PlannedLayer, file: &str, limits: &Limits) -> Result<Self, String> {
-        let path = layer.root.join(file);
-        let size = std::fs::metadata(&path).map_err(|error| format!("cannot be read: {error}"))?.len();
-        if usize::try_from(size).map_or(true, |size| size > limits.max_bytes) {
-            return Err(format!("the file has {size} bytes, more than the limit of {}", limits.max_bytes));
-        }
-        let bytes = std::fs::read(&path).map_err(|error| format!("cannot be read: {error}"))?;
-        let extension = extension_of(file, &bytes).map_err(|error| error.to_string())?;
-        let pixels = match layer.kind {
-            LayerKind::Image => Pixels::Image(decode(&bytes, limits).map_err(|error| error.to_string())?),
-            LayerKind::Label | LayerKind::Instance => {
-                Pixels::Labels(decode_labels(&bytes, limits).map_err(|error| error.to_string())?)
-            }
-        };
-        Ok(Self { extension, bytes, pixels })
-    }
-
-    fn size(&self) -> (usize, usize) {
-        match &self.pixels {
-            Pixels::Image(tile) => (tile.width, tile.height),
-            Pixels::Labels(tile) => (tile.width, tile.height),
-        }
-    }
-
-    fn channels(&self) -> usize {
-        match &self.pixels {
-            Pixels::Image(tile) => tile.channels,
-            Pixels::Labels(_) => 1,
-        }
-    }
-}
-
-/// The file name's own extension where it fits the content, else the content's usual one.
-fn extension_of(file: &str, bytes: &[u8]) -> Result<String, counterstain_tile::Error> {
-    let named =
-        file.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
-    let fitting: &[&str] = match Format::of(bytes)? {
-        Format::Png => &["png"],
-        Format::Jpeg => &["jpg", "jpeg"],
-        Format::Tiff => &["tif", "tiff"],
-    };
-    Ok(if fitting.contains(&named.as_str()) { named } else { fitting[0].to_owned() })
-}
-
-fn keep(sample: &Planned, loaded: Vec<(String, Loaded)>) -> Result<Vec<Prepared>, String> {
-    let (width, height) = loaded[0].1.size();
-    let files = loaded
-        .into_iter()
-        .map(|(_, image)| PreparedFile {
-            channels: image.channels(),
-            extension: image.extension,
-            bytes: image.bytes,
+            Skipped { path: layer.shown.clone(), reason }
         })
         .collect();
-    Ok(vec![Prepared { key: sample.key.clone(), files, width, height, group: sample.group.clone() }])
+    if !other_sizes.is_empty() {
+        return Err(other_sizes);
+    }
+    let changed =
+        if change.keeps_pixels() { keep(sample, loaded) } else { cut_and_reduce(sample, &loaded, change) };
+    changed.map_err(|reason| vec![Skipped { path: sample.source.shown(), reason }])
 }
 
-fn cut_and_reduce(
-    sample: &Planned,
-    loaded: &[(String, Loaded)],
-    change: &Change,
-) -> Result<Vec<Prepared>, String> {
+fn keep(sample: &Planned, loaded: Vec<Loaded>) -> Result<Vec<Prepared>, String> {
+    let (width, height) = loaded[0].size();
+    let files = loaded
+        .into_iter()
+        .map(|layer| {
+            let channels = layer.channels();
+            let (extension, bytes) = match layer.original {
+                Some(original) => original,
+                None => ("png".to_owned(), encoded(&layer.pixels)?),
+            };
+            Ok(PreparedFile { extension, bytes, channels })
+        })
+        .collect::<Result<_, String>>()?;
+    let (key, group) = (sample.key.clone(), sample.group.clone());
+    Ok(vec![Prepared { key, files, width, height, split: None, group }])
+}
+
+fn encoded(pixels: &Pixels) -> Result<Vec<u8>, String> {
+    let bytes = match pixels {
+        Pixels::Image(tile) => encode_png(tile),
+        Pixels::Labels(tile) => encode_labels_png(tile),
+    };
+    bytes.map_err(|error| error.to_string())
+}
+
+fn cut_and_reduce(sample: &Planned, loaded: &[Loaded], change: &Change) -> Result<Vec<Prepared>, String> {
+    let columns = change.tile.map_or(1, |side| loaded[0].size().0 / change.downsample / side);
     let mut prepared: Vec<Prepared> = Vec::new();
-    for (_, image) in loaded {
+    for image in loaded {
         let pieces = match &image.pixels {
             Pixels::Image(tile) => {
                 encode_pieces(reduced(tile, change, downsample_area)?, change, encode_png)?
@@ -167,12 +119,28 @@ fn cut_and_reduce(
                 };
                 let own_image = piece.place.map(|_| sample.key.clone());
                 let group = sample.group.clone().or(own_image);
-                prepared.push(Prepared { key, files: Vec::new(), width, height, group });
+                let split = piece.place.and_then(|(_, column)| column_split(sample, change, column, columns));
+                prepared.push(Prepared { key, files: Vec::new(), width, height, split, group });
             }
             prepared[index].files.push(piece.file);
         }
     }
     Ok(prepared)
+}
+
+/// The split that a column of tiles is held out for, counted from the right.
+fn column_split(sample: &Planned, change: &Change, column: usize, columns: usize) -> Option<Arc<str>> {
+    if change.hold_out_by != HoldOutBy::Column || sample.split.as_deref() != Some("train") {
+        return None;
+    }
+    let mut taken = 0;
+    for (split, share) in &change.hold_out {
+        taken += ((share * columns as f64).round() as usize).max(1);
+        if column + taken >= columns {
+            return Some(Arc::from(split.as_str()));
+        }
+    }
+    None
 }
 
 fn reduced<T: Copy>(

@@ -4,12 +4,43 @@ use counterstain_api::error::Violation;
 use counterstain_api::spec::suggestion;
 use serde_json::{Map, Value};
 
-use super::description::Import;
+use super::description::{Content, Import};
 
-const CHANGE_KEYS: [&str; 5] = ["downsample", "tile", "limit", "skip_bad", "microns_per_pixel"];
-const FOLDER_KEYS: [&str; 3] = ["path", "groups", "split"];
-const PAIRED_KEYS: [&str; 4] = ["primary", "layers", "groups", "split"];
-const SIMULATED_KEYS: [&str; 7] = ["samples", "size", "seed", "centres", "patients", "nuisance", "layers"];
+/// Keys of every import of files.
+const CHANGE_KEYS: [&str; 7] =
+    ["downsample", "tile", "limit", "skip_bad", "microns_per_pixel", "hold_out", "hold_out_by"];
+
+/// The keys of a kind of import.
+struct Keys {
+    kind: &'static str,
+    own: &'static [&'static str],
+    required: &'static [&'static str],
+    takes_changes: bool,
+}
+
+const KINDS: [Keys; 6] = [
+    Keys { kind: "folder", own: &["path", "groups", "split"], required: &["path"], takes_changes: true },
+    Keys {
+        kind: "paired",
+        own: &["primary", "layers", "groups", "split"],
+        required: &["primary", "layers"],
+        takes_changes: true,
+    },
+    Keys {
+        kind: "strips",
+        own: &["path", "panels", "groups", "split"],
+        required: &["path", "panels"],
+        takes_changes: true,
+    },
+    Keys { kind: "pannuke", own: &["path", "folds"], required: &["path"], takes_changes: true },
+    Keys { kind: "camelyon17", own: &["path"], required: &["path"], takes_changes: true },
+    Keys {
+        kind: "simulated",
+        own: &["samples", "size", "seed", "centres", "patients", "nuisance", "layers"],
+        required: &[],
+        takes_changes: false,
+    },
+];
 
 /// Reads the section of the import `name`.
 ///
@@ -22,22 +53,19 @@ pub fn read_section(name: &str, section: &Value) -> Result<Import, Vec<Violation
         return Err(vec![Violation::new(prefix, "must be a table")]);
     };
     let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let (known, required): (Vec<&str>, &[&str]) = match kind {
-        "folder" => (FOLDER_KEYS.iter().chain(&CHANGE_KEYS).copied().collect(), &["path"]),
-        "paired" => (PAIRED_KEYS.iter().chain(&CHANGE_KEYS).copied().collect(), &["primary", "layers"]),
-        "simulated" => (SIMULATED_KEYS.to_vec(), &[]),
-        other => {
-            let kinds = ["folder", "paired", "simulated"];
-            let hint = suggestion(other, kinds);
-            return Err(fail("kind", format!("must be one of {}{hint}", kinds.join(", "))));
-        }
+    let Some(keys) = KINDS.iter().find(|keys| keys.kind == kind) else {
+        let kinds = KINDS.map(|keys| keys.kind);
+        let hint = suggestion(kind, kinds);
+        return Err(fail("kind", format!("must be one of {}{hint}", kinds.join(", "))));
     };
+    let changes = CHANGE_KEYS.iter().filter(|_| keys.takes_changes);
+    let known: Vec<&str> = keys.own.iter().chain(changes).copied().collect();
     let mut violations = Vec::new();
     for key in table.keys().filter(|key| *key != "kind" && !known.contains(&key.as_str())) {
         let hint = suggestion(key, known.iter().copied());
         violations.push(Violation::new(format!("{prefix}.{key}"), format!("is unknown{hint}")));
     }
-    for key in required.iter().filter(|key| !table.contains_key(**key)) {
+    for key in keys.required.iter().filter(|key| !table.contains_key(**key)) {
         violations.push(Violation::new(format!("{prefix}.{key}"), "is required"));
     }
     // Every key has a default, so a table of one key tells which value has the wrong type.
@@ -70,8 +98,8 @@ pub fn read_section(name: &str, section: &Value) -> Result<Import, Vec<Violation
 fn readable(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.contains("did not match any variant of untagged enum LayerSourceText") {
-        return "must hold, for each layer, \"DIR\", \"label:DIR\", \"instance:DIR\" or { path, kind }"
-            .to_owned();
+        let words = Content::ALL.map(|(word, _)| format!("\"{word}:DIR\"")).join(", ");
+        return format!("must hold, for each layer, \"DIR\", {words} or {{ path, kind }}");
     }
     text
 }

@@ -11,6 +11,8 @@ use counterstain_tile::resample::{downsample_area, majority};
 
 use super::*;
 
+mod layouts;
+
 struct Bench {
     folder: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
@@ -72,6 +74,9 @@ fn changed(import: &Import, change: Change) -> Import {
     match &mut import {
         Import::Folder(folder) => folder.change = change,
         Import::Paired(paired) => paired.change = change,
+        Import::Strips(strips) => strips.change = change,
+        Import::Pannuke(pannuke) => pannuke.change = change,
+        Import::Camelyon17(camelyon17) => camelyon17.change = change,
         Import::Simulated(_) => panic!("a simulation has no files"),
     }
     import
@@ -226,7 +231,7 @@ fn paired(bench: &Bench, side: usize, count: u8) -> Import {
         bench.write(&format!("he/p{index}.png"), &encode_png(&tile(index, side)).unwrap());
         bench.write(&format!("types/p{index}.png"), &encode_labels_png(&labels(side)).unwrap());
     }
-    let layer = LayerSource { path: bench.path().join("types"), kind: LayerKind::Label };
+    let layer = LayerSource { path: bench.path().join("types"), content: Content::Label };
     Import::Paired(PairedImport {
         primary: bench.path().join("he"),
         layers: [("types".to_owned(), layer)].into(),
@@ -350,7 +355,7 @@ fn real_tiles_are_imported_with_their_bytes_and_label_maps_reduced_exactly() {
         std::fs::read(data.join("pcam").join(first + ".jpg")).unwrap()
     );
 
-    let types = LayerSource { path: data.join("consep/Train/Type"), kind: LayerKind::Label };
+    let types = LayerSource { path: data.join("consep/Train/Type"), content: Content::Label };
     let consep = Import::Paired(PairedImport {
         primary: data.join("consep/Train/Images"),
         layers: [("types".to_owned(), types)].into(),

@@ -8,7 +8,9 @@ use counterstain_api::error::{ApiError, ErrorCode};
 /// The coordinator's program.
 pub const COORDINATOR: &str = "counterstain-coordinator";
 /// The workers' programs.
-pub const WORKERS: [&str; 3] = ["counterstain-synthesis", TRAINING, "counterstain-evaluation"];
+pub const WORKERS: [&str; 3] = [SYNTHESIS, TRAINING, "counterstain-evaluation"];
+/// The synthesis worker's program.
+pub const SYNTHESIS: &str = "counterstain-synthesis";
 /// The training worker's program.
 pub const TRAINING: &str = "counterstain-training";
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use counterstain_api::error::{ApiError, ErrorCode};
 
-use super::binaries::{self, COORDINATOR, TRAINING, WORKERS};
+use super::binaries::{self, COORDINATOR, SYNTHESIS, TRAINING, WORKERS};
 use super::child::tail;
 use super::lock::{Lock, RunningSystem};
 use super::supervisor::{Ended, Program, Supervisor};
@@ -86,7 +86,11 @@ impl LocalSystem {
             RunningSystem { pid: std::process::id(), coordinator: url, store: options.store.clone() };
         lock.announce(&running)?;
         for (service, path) in WORKERS.iter().zip(worker_paths) {
-            let count = if *service == TRAINING { options.workers.training_workers() } else { 1 };
+            let count = match *service {
+                TRAINING => options.workers.training_workers(),
+                SYNTHESIS => options.workers.synthesis_workers.unwrap_or(1),
+                _ => 1,
+            };
             for number in 1..=count {
                 supervisor.start(worker(service, number, path.clone(), &data, options, &running))?;
             }

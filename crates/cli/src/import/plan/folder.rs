@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use counterstain_artifact::{LayerKind, Skipped};
+use counterstain_artifact::Skipped;
 
 use super::super::description::FolderImport;
 use super::super::error::ImportError;
-use super::super::groups::Groups;
 use super::super::key::sample_key;
+use super::super::source::Source;
 use super::super::walk::{Found, walk};
-use super::{Names, PRIMARY, Plan, Planned, PlannedLayer, first_component, outer_level_is_split, split_of};
+use super::{
+    Names, Plan, Planned, PlannedLayer, first_component, nothing_to_import, outer_level_is_split,
+    read_groups, require_groups, split_of,
+};
 
 /// Plans an import of labelled folders.
 ///
@@ -17,26 +20,16 @@ use super::{Names, PRIMARY, Plan, Planned, PlannedLayer, first_component, outer_
 /// An unreadable folder or groups file, no image at all, or a class folder without an image.
 pub fn plan_folder(import: &FolderImport) -> Result<Plan, ImportError> {
     let found = walk(&import.path)?;
-    let shown = import.path.display();
     if found.images.is_empty() {
-        return Err(ImportError::Invalid(format!("there is no PNG, JPEG or TIFF file below {shown}")));
+        return Err(nothing_to_import(&import.path));
     }
     let has_splits = outer_level_is_split(&found.images);
     reject_empty_classes(&found, has_splits)?;
-    let groups = import.groups.as_ref().map(|csv| Groups::read(csv, &import.path)).transpose()?;
+    let groups = read_groups(import.groups.as_ref(), &import.path)?;
 
     let default_split = import.split.as_deref().unwrap_or("train");
     let mut names = Names::default();
-    let mut plan = Plan {
-        layers: vec![PlannedLayer {
-            name: PRIMARY.into(),
-            kind: LayerKind::Image,
-            root: import.path.clone(),
-        }],
-        samples: Vec::with_capacity(found.images.len()),
-        bad: Vec::new(),
-        ignored: found.ignored,
-    };
+    let mut plan = Plan::new(vec![PlannedLayer::primary(&import.path)], found.ignored);
     for image in &found.images {
         let (split, inner) = match first_component(image) {
             Some((outer, inner)) if has_splits => (split_of(outer).unwrap_or(default_split), inner),
@@ -45,23 +38,14 @@ pub fn plan_folder(import: &FolderImport) -> Result<Plan, ImportError> {
         let label = first_component(inner).map(|(label, _)| names.get(label));
         plan.samples.push(Planned {
             key: sample_key(image),
-            files: vec![image.clone()],
+            source: Source::Files(vec![image.clone()]),
             label,
             split: Some(names.get(split)),
             group: groups.as_ref().and_then(|groups| groups.of(&import.path.join(image)).map(str::to_owned)),
         });
     }
-    if let Some(csv) =
-        import.groups.as_ref().filter(|_| plan.samples.iter().all(|sample| sample.group.is_none()))
-    {
-        let csv = csv.display();
-        return Err(ImportError::Invalid(format!("no path in {csv} names a file below {shown}")));
-    }
+    require_groups(&plan, import.groups.as_ref(), &import.path)?;
     reject_unlabelled_among_labelled(&mut plan);
-    plan.sort();
-    if let Some(limit) = import.change.limit {
-        plan.keep_even_subset(limit);
-    }
     Ok(plan)
 }
 
@@ -95,7 +79,7 @@ fn reject_unlabelled_among_labelled(plan: &mut Plan) {
         plan.samples.drain(..).partition(|sample| sample.label.is_some());
     plan.samples = labelled;
     plan.bad.extend(unlabelled.into_iter().map(|sample| Skipped {
-        path: sample.files[0].clone(),
+        path: sample.source.shown(),
         reason: "lies in no class folder, while other tiles do".to_owned(),
     }));
 }

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
-use counterstain_artifact::{LayerKind, Skipped};
+use counterstain_artifact::Skipped;
 
-use super::super::description::PairedImport;
+use super::super::description::{LayerSource, PairedImport};
 use super::super::error::ImportError;
-use super::super::groups::Groups;
 use super::super::key::{sample_key, stem};
+use super::super::source::Source;
 use super::super::walk::walk;
-use super::{Names, PRIMARY, Plan, Planned, PlannedLayer, first_component, outer_level_is_split, split_of};
+use super::{
+    Names, PRIMARY, Plan, Planned, PlannedLayer, check_layer_name, first_component, nothing_to_import,
+    outer_level_is_split, read_groups, require_groups, split_of,
+};
 
 /// Plans an import of pairs.
 ///
@@ -22,34 +25,24 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
         ));
     }
     for name in import.layers.keys() {
-        if name == PRIMARY || !counterstain_api::spec::is_name(name) {
-            return Err(ImportError::Invalid(format!(
-                "{name:?} cannot be the name of a layer: 1 to 63 characters of a-z, 0-9, '-' and '_', starting \
-                 with a letter, and not {PRIMARY:?}"
-            )));
+        check_layer_name(name)?;
+        if name == PRIMARY {
+            let text = format!("a layer cannot be named {PRIMARY:?}: that is the primary images' name");
+            return Err(ImportError::Invalid(text));
         }
     }
     let primaries = walk(&import.primary)?;
     if primaries.images.is_empty() {
-        let shown = import.primary.display();
-        return Err(ImportError::Invalid(format!("there is no PNG, JPEG or TIFF file below {shown}")));
+        return Err(nothing_to_import(&import.primary));
     }
-    let mut plan = Plan {
-        layers: vec![PlannedLayer {
-            name: PRIMARY.into(),
-            kind: LayerKind::Image,
-            root: import.primary.clone(),
-        }],
-        samples: Vec::new(),
-        bad: Vec::new(),
-        ignored: primaries.ignored,
-    };
+    let mut plan = Plan::new(vec![PlannedLayer::primary(&import.primary)], primaries.ignored);
     let mut partners = Vec::new();
     for (name, source) in &import.layers {
         partners.push(LayerFiles::find(name, source, &mut plan)?);
-        plan.layers.push(PlannedLayer { name: name.clone(), kind: source.kind, root: source.path.clone() });
+        let (name, root) = (name.clone(), source.path.clone());
+        plan.layers.push(PlannedLayer { name, content: source.content, root });
     }
-    let groups = import.groups.as_ref().map(|csv| Groups::read(csv, &import.primary)).transpose()?;
+    let groups = read_groups(import.groups.as_ref(), &import.primary)?;
     let has_splits = outer_level_is_split(&primaries.images);
     let default_split = import.split.as_deref().unwrap_or("train");
     let mut names = Names::default();
@@ -73,7 +66,7 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
         let split = first_component(image).filter(|_| has_splits).and_then(|(outer, _)| split_of(outer));
         plan.samples.push(Planned {
             key: sample_key(image),
-            files,
+            source: Source::Files(files),
             label: None,
             split: Some(names.get(split.unwrap_or(default_split))),
             group: groups
@@ -84,10 +77,7 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
     for layer in partners {
         layer.report_left_over(&mut plan.bad);
     }
-    plan.sort();
-    if let Some(limit) = import.change.limit {
-        plan.keep_even_subset(limit);
-    }
+    require_groups(&plan, import.groups.as_ref(), &import.primary)?;
     Ok(plan)
 }
 
@@ -98,17 +88,13 @@ struct LayerFiles {
 }
 
 impl LayerFiles {
-    fn find(
-        name: &str,
-        source: &super::super::description::LayerSource,
-        plan: &mut Plan,
-    ) -> Result<Self, ImportError> {
+    fn find(name: &str, source: &LayerSource, plan: &mut Plan) -> Result<Self, ImportError> {
         let found = walk(&source.path)?;
         plan.ignored += found.ignored;
         let mut by_stem: HashMap<String, (String, bool)> = HashMap::with_capacity(found.images.len());
         for image in found.images {
             let lossy = image.to_ascii_lowercase();
-            if source.kind != LayerKind::Image && (lossy.ends_with(".jpg") || lossy.ends_with(".jpeg")) {
+            if source.content.must_be_exact() && (lossy.ends_with(".jpg") || lossy.ends_with(".jpeg")) {
                 let reason = "is a JPEG file, which cannot hold exact labels; give PNG or TIFF".to_owned();
                 plan.bad.push(Skipped { path: format!("{name}/{image}"), reason });
                 // The stem is taken all the same, so that its primary image is not reported as well.
