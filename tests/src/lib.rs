@@ -13,7 +13,12 @@ use serde_json::Value;
 
 /// The tiny pipeline.
 pub fn tiny_pipeline() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/tiny.toml")
+    pipeline("tiny")
+}
+
+/// A pipeline of the tests.
+fn pipeline(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(name).with_extension("toml")
 }
 
 /// The folder of the programs: that of this profile's builds.
@@ -92,7 +97,7 @@ pub fn finish(command: &mut Command, patience: Duration) -> Output {
     }
 }
 
-/// `counterstain run` on the tiny pipeline, in the background.
+/// `counterstain run` on a pipeline of the tests, in the background.
 pub struct Run {
     child: Option<Child>,
     data: PathBuf,
@@ -100,13 +105,19 @@ pub struct Run {
 }
 
 impl Run {
-    /// Starts it on the data folder `data` of `folder`.
+    /// Starts the tiny pipeline on the data folder `data` of `folder`.
     pub fn start(folder: &Folder, data: &str) -> Self {
+        Self::start_with(folder, data, "tiny", &[])
+    }
+
+    /// Starts the pipeline `name` with further arguments.
+    pub fn start_with(folder: &Folder, data: &str, name: &str, arguments: &[&str]) -> Self {
         let data = folder.join(data);
         let out = data.join("out");
         let child = program("counterstain")
             .args(["run", "--json"])
-            .arg(tiny_pipeline())
+            .arg(pipeline(name))
+            .args(arguments)
             .arg("--data")
             .arg(&data)
             .arg("--out")
