@@ -22,6 +22,16 @@ pub const METRIC_NAME: usize = 100;
 pub const METRIC_NAMES_PER_JOB: u32 = 256;
 /// Metrics, and log lines, of one heartbeat.
 pub const PER_HEARTBEAT: usize = 20_000;
+/// Pictures of one heartbeat.
+pub const PICTURES_PER_HEARTBEAT: usize = 8;
+/// Bytes of a picture.
+pub const PICTURE: usize = 384 << 10;
+/// Panels of a picture.
+pub const PANELS: usize = 16;
+/// Pictures that are kept of one name of a job: the latest.
+pub const PICTURES_PER_NAME: u32 = 8;
+/// Names of pictures that are kept for one job.
+pub const PICTURE_NAMES_PER_JOB: u32 = 4;
 /// Bytes of a log line or failure message; the rest is cut off.
 pub const MESSAGE: usize = 8 * 1024;
 /// Log lines that are kept for one job: the latest.

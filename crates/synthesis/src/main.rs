@@ -1,11 +1,17 @@
 //! `counterstain-synthesis`: trains generators, paints layers, paints single tiles online, one part at a time, for a coordinator.
+//! `counterstain-synthesis import-weights` imports published weights.
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use counterstain_synthesis::service::{Online, REVISION, SynthesisEngine};
+use counterstain_synthesis::weights::{self, ImportWeights};
 use tonic::service::Routes;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|command| command == "import-weights") {
+        return weights::main(&ImportWeights::parse_from(std::env::args_os().skip(1)));
+    }
     counterstain_compute::main(
         "counterstain-synthesis",
         "Trains generators, paints layers, paints single tiles online",

@@ -70,6 +70,11 @@ fn a_cyclegan_that_is_cut_off_anywhere_ends_in_the_same_artifact() {
     // The larger domain has seven training samples: four steps of two in each of two epochs.
     assert_eq!(recorder.metric("loss_cycle_a").len(), 8);
     assert_eq!(recorder.metric("loss_identity_b").len(), 8);
+    // Operators see what it paints; the runs below show other pictures and end in the same artifact.
+    let [picture] = recorder.pictures().try_into().unwrap();
+    assert_eq!((picture.name.as_str(), picture.panels.len()), ("training", 3));
+    let strip = decode(&picture.png, &Limits::default()).unwrap();
+    assert_eq!((strip.width, strip.height), (3 * 16 + 2 * 4, 16));
 
     for cut in [1, 3, 6] {
         let mut task = world.task(KIND, &spec);

@@ -16,6 +16,7 @@ pub mod random;
 pub mod resample;
 pub mod stain;
 pub mod statistics;
+pub mod strip;
 mod tile;
 mod vectorised;
 

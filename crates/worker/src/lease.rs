@@ -155,6 +155,7 @@ async fn beat(place: &Workplace, lease: &LeaseRef, report: &Report) {
         progress: Some(batch.progress.clone()),
         metrics: batch.metrics.clone(),
         logs: batch.logs.clone(),
+        pictures: batch.pictures.clone(),
     };
     match place.workers.clone().heartbeat(request).await {
         Ok(answer) => {

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use counterstain_api::proto::common::v1::{Progress, RunStatus};
-use counterstain_api::proto::job::v1::{Metric, WorkerLogLine};
+use counterstain_api::proto::job::v1::{Metric, Picture, WorkerLogLine};
 
 /// Most metrics and log lines that are kept while the coordinator cannot be reached; the oldest go first.
 const KEPT: usize = 100_000;
+/// Pictures that wait for a heartbeat: the latest of each name.
+const PICTURES: usize = 4;
+/// Time between two pictures of a part.
+const PICTURE_EVERY: Duration = Duration::from_secs(20);
 /// Rates are measured over this much of the recent past.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
@@ -38,6 +42,8 @@ struct State {
     latest: BTreeMap<String, f64>,
     logs: VecDeque<WorkerLogLine>,
     next_log: u64,
+    pictures: Vec<Picture>,
+    last_picture: Option<Instant>,
 }
 
 /// What a heartbeat carries.
@@ -46,6 +52,7 @@ pub(crate) struct Batch {
     pub progress: Progress,
     pub metrics: Vec<Metric>,
     pub logs: Vec<WorkerLogLine>,
+    pub pictures: Vec<Picture>,
 }
 
 impl Report {
@@ -114,6 +121,19 @@ impl Report {
         });
     }
 
+    pub fn picture_due(&self) -> bool {
+        self.state().last_picture.is_none_or(|last| last.elapsed() >= PICTURE_EVERY)
+    }
+
+    pub fn picture(&self, picture: Picture) {
+        let mut state = self.state();
+        state.last_picture = Some(Instant::now());
+        state.pictures.retain(|known| known.name != picture.name);
+        if state.pictures.len() < PICTURES {
+            state.pictures.push(picture);
+        }
+    }
+
     /// What to send now. It stays here until [`Report::acknowledge`]: a heartbeat may be lost.
     pub fn batch(&self, most: usize) -> Batch {
         let state = self.state();
@@ -121,6 +141,7 @@ impl Report {
             progress: state.progress.clone(),
             metrics: state.metrics.iter().take(most).cloned().collect(),
             logs: state.logs.iter().take(most).cloned().collect(),
+            pictures: state.pictures.clone(),
         }
     }
 
@@ -131,11 +152,12 @@ impl Report {
         state.metrics.drain(..sent);
         let sent = batch.logs.len().min(state.logs.len());
         state.logs.drain(..sent);
+        state.pictures.retain(|picture| !batch.pictures.contains(picture));
     }
 
     pub fn is_flushed(&self) -> bool {
         let state = self.state();
-        state.metrics.is_empty() && state.logs.is_empty()
+        state.metrics.is_empty() && state.logs.is_empty() && state.pictures.is_empty()
     }
 
     fn status(&self, job_id: &str, part: u32) -> RunStatus {
@@ -191,6 +213,21 @@ mod tests {
         report.acknowledge(&first);
         assert_eq!(report.batch(10).metrics[0].step, 2);
         assert!(!report.is_flushed());
+    }
+
+    #[test]
+    fn the_latest_picture_of_a_name_waits_and_the_next_is_not_due_at_once() {
+        let report = Report::default();
+        assert!(report.picture_due());
+        let picture = |step| Picture { name: "training".to_owned(), step, ..Picture::default() };
+        report.picture(picture(1));
+        let sent = report.batch(10);
+        report.picture(picture(2));
+        assert!(!report.picture_due());
+        report.acknowledge(&sent);
+        assert_eq!(report.batch(10).pictures, [picture(2)]);
+        report.acknowledge(&report.batch(10));
+        assert!(report.is_flushed());
     }
 
     #[test]

@@ -6,16 +6,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use counterstain_api::error::ErrorCode;
-use counterstain_api::proto::job::v1::JobSpec;
+use counterstain_api::proto::job::v1::{JobSpec, Picture};
 use counterstain_api::spec;
 use counterstain_api::{Digest, Profile};
 use counterstain_artifact::Store;
 use counterstain_artifact::dataset::Reader;
+use counterstain_tile::Tile;
+use counterstain_tile::encode::encode_png;
+use counterstain_tile::strip::side_by_side;
 use tokio::runtime::Handle;
 
 use crate::control::{Backoff, Control};
 use crate::report::{Report, Stop};
 use crate::{Refused, TaskError};
+
+/// Longest side of a panel of a picture, in pixels.
+const PICTURE_SIDE: usize = 192;
+/// Largest picture, in bytes.
+const PICTURE_BYTES: usize = 384 << 10;
 
 /// A part to work on, and the means to do so. All calls are for the compute thread: they may block.
 pub struct Task {
@@ -154,6 +162,28 @@ impl Task {
     /// A value of a metric at a step. A replayed step adds nothing.
     pub fn metric(&self, step: u64, name: &str, value: f64) {
         self.report.metric(step, name, value);
+    }
+
+    /// Whether operators are due a new picture: by the clock. Making one must not change any bit of the output.
+    pub fn picture_due(&self) -> bool {
+        self.report.picture_due()
+    }
+
+    /// Shows operators what the job makes: images side by side, with the name of each. `step` is the step of a
+    /// training, or the position of the sample. A picture that cannot be made is left out.
+    pub fn picture(&self, name: &str, step: u64, panels: &[(&str, Tile<u8>)]) {
+        let tiles: Vec<&Tile<u8>> = panels.iter().map(|(_, tile)| tile).collect();
+        let png = side_by_side(&tiles, PICTURE_SIDE).and_then(|strip| encode_png(&strip));
+        match png {
+            Ok(png) if png.len() <= PICTURE_BYTES => self.report.picture(Picture {
+                name: name.to_owned(),
+                step,
+                panels: panels.iter().map(|(panel, _)| (*panel).to_owned()).collect(),
+                png,
+            }),
+            Ok(png) => tracing::debug!(name, step, bytes = png.len(), "a picture is too large"),
+            Err(error) => tracing::debug!(name, step, %error, "a picture cannot be made"),
+        }
     }
 
     /// A line for the job's log.

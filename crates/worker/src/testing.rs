@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use counterstain_api::proto::job::v1::JobSpec;
+use counterstain_api::proto::job::v1::{JobSpec, Picture};
 use counterstain_api::{Digest, Profile};
 use counterstain_artifact::Store;
 use counterstain_artifact::dataset::Reader;
@@ -37,6 +37,11 @@ impl Recorder {
             .filter(|metric| metric.name == name)
             .map(|metric| (metric.step, metric.value))
             .collect()
+    }
+
+    /// The latest picture of each name that the task showed.
+    pub fn pictures(&self) -> Vec<Picture> {
+        self.report.batch(0).pictures
     }
 }
 

@@ -173,7 +173,7 @@ impl Scheduler {
                 } else if id == job || matches!(blocked.state, JobState::Failed | JobState::Cancelled) {
                     let fresh = fresh && id == job;
                     if fresh {
-                        change.transaction.clear_metrics(id).await?;
+                        change.transaction.clear_observations(id).await?;
                     }
                     let applied = change.apply(id, Event::Retry { fresh }).await?;
                     to_retry.extend(applied.job.job.blocked_by);

@@ -5,7 +5,7 @@
 use counterstain_api::Digest;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::common::v1::Progress;
-use counterstain_api::proto::job::v1::Metric;
+use counterstain_api::proto::job::v1::{Metric, Picture};
 
 use super::{Result, Scheduler, whole};
 use crate::limits;
@@ -21,6 +21,8 @@ pub struct Beat {
     pub metrics: Vec<Metric>,
     /// New log lines; part, attempt and time are filled in here.
     pub logs: Vec<NewLogLine>,
+    /// New pictures.
+    pub pictures: Vec<Picture>,
 }
 
 impl Scheduler {
@@ -46,6 +48,10 @@ impl Scheduler {
                 let logs: Vec<NewLogLine> =
                     beat.logs.into_iter().map(|line| NewLogLine { at: now, part, attempt, ..line }).collect();
                 change.transaction.add_logs(job, &logs, limits::LOG_LINES_PER_JOB).await?;
+            }
+            if !beat.pictures.is_empty() {
+                let (kept, names) = (limits::PICTURES_PER_NAME, limits::PICTURE_NAMES_PER_JOB);
+                change.transaction.add_pictures(job, &beat.pictures, kept, names).await?;
             }
             change.transaction.touch_worker(claim.worker, now).await?;
             this.commit(change).await?;

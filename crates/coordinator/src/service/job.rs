@@ -186,6 +186,16 @@ impl JobService for Jobs {
         Ok(Response::new(wire::ListMetricsResponse { metrics }))
     }
 
+    async fn list_pictures(
+        &self,
+        request: Request<wire::ListPicturesRequest>,
+    ) -> Answer<wire::ListPicturesResponse> {
+        require(&request, Role::Operator)?;
+        let job = self.find_existing("job_id", &request.into_inner().job_id).await?.stored.id;
+        let pictures = self.scheduler.storage().pictures(job).await.map_err(ApiError::from)?;
+        Ok(Response::new(wire::ListPicturesResponse { pictures }))
+    }
+
     async fn cancel_job(&self, request: Request<wire::CancelJobRequest>) -> Answer<wire::CancelJobResponse> {
         let principal = require(&request, Role::Operator)?;
         let wire::CancelJobRequest { id, reason } = request.into_inner();

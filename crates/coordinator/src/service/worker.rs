@@ -156,7 +156,7 @@ fn claim(lease: Option<&wire::LeaseRef>) -> Result<(JobId, Claim), ApiError> {
 }
 
 fn beat(request: wire::HeartbeatRequest) -> Result<Beat, ApiError> {
-    let wire::HeartbeatRequest { progress, metrics, logs, .. } = request;
+    let wire::HeartbeatRequest { progress, metrics, logs, pictures, .. } = request;
     let mut violations = Vec::new();
     for (field, count) in [("metrics", metrics.len()), ("logs", logs.len())] {
         if count > limits::PER_HEARTBEAT {
@@ -172,6 +172,7 @@ fn beat(request: wire::HeartbeatRequest) -> Result<Beat, ApiError> {
         }
         violations.extend(step_fault(&format!("metrics[{index}].step"), metric.step));
     }
+    check_pictures(&pictures, &mut violations);
     let progress = progress.map(|progress| Progress {
         phase: convert::clipped(&progress.phase),
         unit: convert::clipped(&progress.unit),
@@ -190,7 +191,28 @@ fn beat(request: wire::HeartbeatRequest) -> Result<Beat, ApiError> {
         .collect();
     violations.truncate(20);
     refuse(violations)?;
-    Ok(Beat { progress, metrics, logs })
+    Ok(Beat { progress, metrics, logs, pictures })
+}
+
+fn check_pictures(pictures: &[wire::Picture], violations: &mut Vec<Violation>) {
+    if pictures.len() > limits::PICTURES_PER_HEARTBEAT {
+        let what = format!("has {} elements; at most {} fit", pictures.len(), limits::PICTURES_PER_HEARTBEAT);
+        violations.push(Violation::new("pictures", what));
+    }
+    for (index, picture) in pictures.iter().enumerate() {
+        let field = |name: &str| format!("pictures[{index}].{name}");
+        check_label(&field("name"), &picture.name, violations);
+        violations.extend(step_fault(&field("step"), picture.step));
+        if picture.panels.len() > limits::PANELS {
+            violations.push(Violation::new(field("panels"), format!("names more than {}", limits::PANELS)));
+        }
+        picture.panels.iter().for_each(|panel| check_label(&field("panels"), panel, violations));
+        // The beginning of every PNG file.
+        if picture.png.len() > limits::PICTURE || !picture.png.starts_with(b"\x89PNG\r\n\x1a\n") {
+            let wanted = format!("must be a PNG of at most {} bytes", limits::PICTURE);
+            violations.push(Violation::new(field("png"), wanted));
+        }
+    }
 }
 
 fn check_label(field: &str, text: &str, violations: &mut Vec<Violation>) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::common::v1::Progress;
-use counterstain_api::proto::job::v1::{JobKind, JobSpec, Metric, job_spec};
+use counterstain_api::proto::job::v1::{JobKind, JobSpec, Metric, Picture, job_spec};
 use counterstain_api::proto::synthesis::v1::GenerateLayerSpec;
 use counterstain_api::{Digest, Profile};
 use uuid::Uuid;
@@ -38,6 +38,7 @@ macro_rules! all_checks {
             jobs_to_prepare_are_found,
             metrics_are_kept_once_per_name_and_step,
             metric_names_are_limited,
+            the_latest_pictures_of_each_name_are_kept,
             logs_are_kept_once_per_sequence_and_capped,
             workers_are_kept_with_what_they_hold,
             artifacts_are_found_by_digest_prefix_key_and_tag,
@@ -316,7 +317,7 @@ pub(crate) async fn metrics_are_kept_once_per_name_and_step(storage: &dyn Storag
     add_metrics(storage, id, &[metric("loss", 4, f64::NAN), metric("loss", 5, f64::INFINITY)], 9).await;
     assert!(only(storage, id).await.metrics["loss"].is_nan());
     let mut transaction = storage.begin().await.unwrap();
-    transaction.clear_metrics(id).await.unwrap();
+    transaction.clear_observations(id).await.unwrap();
     transaction.commit().await.unwrap();
     assert!(storage.metrics(id, &[], 0, u64::MAX).await.unwrap().is_empty());
     assert!(only(storage, id).await.metrics.is_empty());
@@ -330,6 +331,32 @@ pub(crate) async fn metric_names_are_limited(storage: &dyn Storage) {
     add_metrics(storage, id, &[metric("d", 1, 1.0), metric("a", 2, 2.0)], 2).await;
     let kept = storage.metrics(id, &[], 0, u64::MAX).await.unwrap();
     assert_eq!(kept, [metric("a", 1, 1.0), metric("b", 1, 1.0), metric("a", 2, 2.0)]);
+}
+
+pub(crate) async fn the_latest_pictures_of_each_name_are_kept(storage: &dyn Storage) {
+    let job = new_job("a", JobKind::TrainGenerator, &[]);
+    let id = job.id;
+    insert(storage, "k", &[job]).await;
+    let picture = |name: &str, step: u64| Picture {
+        name: name.to_owned(),
+        step,
+        panels: vec!["primary".to_owned(), "painted".to_owned()],
+        png: vec![step as u8; 3],
+    };
+    let add = |pictures: Vec<Picture>| async move {
+        let mut transaction = storage.begin().await.unwrap();
+        transaction.add_pictures(id, &pictures, 2, 2).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    add(vec![picture("a", 1), picture("b", 1), picture("c", 1), picture("a", 2)]).await;
+    let again = Picture { png: vec![9], ..picture("a", 2) };
+    add(vec![again, picture("a", 3)]).await;
+    let kept = storage.pictures(id).await.unwrap();
+    assert_eq!(kept, [picture("a", 3), picture("a", 2), picture("b", 1)]);
+    let mut transaction = storage.begin().await.unwrap();
+    transaction.clear_observations(id).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(storage.pictures(id).await.unwrap().is_empty());
 }
 
 fn line(attempt: u64, sequence: Option<u64>, message: &str) -> NewLogLine {

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use counterstain_api::Digest;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::common::v1::Progress;
-use counterstain_api::proto::job::v1::{JobKind, Metric};
+use counterstain_api::proto::job::v1::{JobKind, Metric, Picture};
 
 pub use records::{
     Artifact, JobFilter, JobView, LogRecord, NewJob, NewLogLine, NewPipeline, Offer, Pipeline, StoredJob,
@@ -144,6 +144,8 @@ pub trait Storage: Send + Sync + 'static {
         after: Revision,
         until: Revision,
     ) -> Result<Vec<Metric>>;
+    /// The kept pictures of a job, newest first.
+    async fn pictures(&self, job: JobId) -> Result<Vec<Picture>>;
     /// Log lines of a job after a cursor, oldest first.
     async fn logs(&self, job: JobId, after: u64, limit: u32) -> Result<Vec<LogRecord>>;
 
@@ -194,8 +196,17 @@ pub trait Transaction: Send {
         revision: Revision,
         name_limit: u32,
     ) -> Result<()>;
-    /// Forgets a job's metrics.
-    async fn clear_metrics(&mut self, job: JobId) -> Result<()>;
+    /// Adds pictures and keeps the latest `limit` of each name; those whose (name, step) is known change nothing.
+    /// Of names beyond the first `name_limit` of the job nothing is kept.
+    async fn add_pictures(
+        &mut self,
+        job: JobId,
+        pictures: &[Picture],
+        limit: u32,
+        name_limit: u32,
+    ) -> Result<()>;
+    /// Forgets a job's metrics and pictures.
+    async fn clear_observations(&mut self, job: JobId) -> Result<()>;
     /// Adds log lines and keeps the latest `limit` of the job. A line whose sequence is known is left out.
     async fn add_logs(&mut self, job: JobId, lines: &[NewLogLine], limit: u32) -> Result<()>;
 

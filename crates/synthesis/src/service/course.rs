@@ -4,6 +4,7 @@ use super::checkpoint::Checkpoints;
 use super::collection::Collection;
 use super::health::Health;
 use crate::engine::adversarial::{Adversarial, Update};
+use crate::engine::images::to_tiles;
 use crate::engine::range::Range;
 use crate::engine::sampling::Sampling;
 use crate::engine::schedule::{Draw, Schedule};
@@ -11,6 +12,7 @@ use counterstain_api::proto::synthesis::v1::FailurePolicy;
 use counterstain_compute::Pace;
 use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
+use tch::Tensor;
 
 /// Batches that are read ahead of the step that needs them.
 const AHEAD: usize = 4;
@@ -73,6 +75,9 @@ impl Course<'_> {
                 self.report(done, &update, learning_rate, pace.samples_per_second());
             }
             health.look(task, done, &update, &target)?;
+            if task.picture_due() {
+                self.show(done, [&input, &update.painted, &target])?;
+            }
             task.progress("training", done, total, "steps");
             if task.checkpoint_due() && done < total {
                 self.checkpoints.commit(task, done, self.schedule.epoch(done), model.save()?)?;
@@ -92,6 +97,18 @@ impl Course<'_> {
             self.schedule.total_steps(),
             if step > 0 { format!(", going on from step {step}") } else { String::new() }
         ));
+    }
+
+    /// Shows the step's first sample: input, what was painted for it, and the target, which is its own where the
+    /// method learns from pairs.
+    fn show(&self, step: u64, images: [&Tensor; 3]) -> Result<(), TaskError> {
+        let target = if self.collection.paired() { "real" } else { "another real one" };
+        let mut panels = Vec::new();
+        for (name, images) in ["input", "painted", target].into_iter().zip(images) {
+            panels.extend(to_tiles(&images.narrow(0, 0, 1))?.into_iter().map(|tile| (name, tile)));
+        }
+        self.task.picture("training", step, &panels);
+        Ok(())
     }
 
     fn report(&self, step: u64, update: &Update, learning_rate: f64, samples_per_second: f64) {

@@ -85,7 +85,12 @@ fn paint(
         set(spec.batch_size, "batch_size")? as usize,
         |samples| read(&source, &config, samples),
         |batches: Vec<ImageBatch>| paint_slice(&painter, back.as_ref(), &batches),
-        |samples, images: Vec<Vec<Tile<u8>>>| encode(dataset, &layers, samples, &images),
+        |samples, images: Vec<Vec<Tile<u8>>>| {
+            if task.picture_due() {
+                show(task, &source, &layers, samples.start, &images)?;
+            }
+            encode(dataset, &layers, samples, &images)
+        },
     )?;
     work.commit(stored.digest, &shard, layer, companions, None)
 }
@@ -133,6 +138,22 @@ fn read(
         }
     }
     Ok(groups)
+}
+
+/// Shows the first sample of a slice: what was read, and what was painted.
+fn show(
+    task: &Task,
+    source: &Source<'_>,
+    layers: &[&str],
+    sample: usize,
+    images: &[Vec<Tile<u8>>],
+) -> Result<(), TaskError> {
+    let mut panels = vec![(source.layer(), source.read(sample)?)];
+    let painted =
+        layers.iter().zip(images).filter_map(|(layer, tiles)| Some((*layer, tiles.first()?.clone())));
+    panels.extend(painted);
+    task.picture("painting", sample as u64, &panels);
+    Ok(())
 }
 
 /// The files of each sample of a slice.

@@ -15,6 +15,7 @@ mod source;
 mod survey;
 mod train;
 
+pub use generator::described;
 pub use online::Online;
 
 use counterstain_api::error::ErrorCode;

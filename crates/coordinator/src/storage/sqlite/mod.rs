@@ -28,7 +28,10 @@ use super::{Error, Result};
 const READERS: u32 = 4;
 
 /// The numbered migrations, oldest first. Those that were released are never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("migrations/0001_initial.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("migrations/0001_initial.sql")),
+    (2, "pictures", include_str!("migrations/0002_pictures.sql")),
+];
 
 /// A coordinator's database in one SQLite file.
 pub struct SqliteStorage {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use counterstain_api::Digest;
-use counterstain_api::proto::job::v1::Metric;
+use counterstain_api::proto::job::v1::{Metric, Picture};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -158,6 +158,21 @@ impl Storage for SqliteStorage {
                 step: unsigned(row, "step")?,
                 name: get(row, "name")?,
                 value: value.unwrap_or(f64::NAN),
+            })
+        })
+        .await
+    }
+
+    async fn pictures(&self, job: JobId) -> Result<Vec<Picture>> {
+        let query = sqlx::query(include_str!("sql/pictures.sql")).bind(job.to_string());
+        self.all(query, |row| {
+            let panels: String = get(row, "panels")?;
+            Ok(Picture {
+                name: get(row, "name")?,
+                step: unsigned(row, "step")?,
+                panels: serde_json::from_str(&panels)
+                    .map_err(|_| crate::storage::Error::Faulty { column: "panels", value: panels })?,
+                png: get(row, "png")?,
             })
         })
         .await

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use counterstain_api::proto::common::v1::Progress;
-use counterstain_api::proto::job::v1::Metric;
+use counterstain_api::proto::job::v1::{Metric, Picture};
 use prost::Message as _;
 use serde_json::json;
 use sqlx::pool::PoolConnection;
@@ -256,7 +256,39 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn clear_metrics(&mut self, job: JobId) -> Result<()> {
+    async fn add_pictures(
+        &mut self,
+        job: JobId,
+        pictures: &[Picture],
+        limit: u32,
+        name_limit: u32,
+    ) -> Result<()> {
+        let known =
+            self.all(sqlx::query(include_str!("sql/picture_names.sql")).bind(job.to_string())).await?;
+        let mut names: HashSet<String> = known.iter().map(|row| get(row, "name")).collect::<Result<_>>()?;
+        for picture in pictures {
+            if !names.contains(&picture.name) && names.len() >= name_limit as usize {
+                continue;
+            }
+            names.insert(picture.name.clone());
+            let query = sqlx::query(include_str!("sql/add_picture.sql"))
+                .bind(job.to_string())
+                .bind(&picture.name)
+                .bind(integer(picture.step))
+                .bind(json!(picture.panels).to_string())
+                .bind(&picture.png);
+            self.execute(query).await?;
+            let query = sqlx::query(include_str!("sql/trim_pictures.sql"))
+                .bind(job.to_string())
+                .bind(&picture.name)
+                .bind(limit);
+            self.execute(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn clear_observations(&mut self, job: JobId) -> Result<()> {
+        self.execute(sqlx::query(include_str!("sql/clear_pictures.sql")).bind(job.to_string())).await?;
         self.execute(sqlx::query(include_str!("sql/clear_metrics.sql")).bind(job.to_string())).await?;
         self.execute(sqlx::query(include_str!("sql/clear_latest_metrics.sql")).bind(job.to_string())).await?;
         Ok(())

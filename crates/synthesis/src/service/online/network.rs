@@ -21,7 +21,7 @@ const WINDOWS: usize = 4;
 /// A network with loaded weights.
 pub enum Network {
     /// Paints images.
-    Images(Painter),
+    Images(Box<Painter>),
     /// Finds nuclei, which are painted in the colours of their types.
     Nuclei(Box<Segmenting>, Palette),
 }
@@ -33,7 +33,7 @@ impl Network {
     /// When the weights do not fit their description.
     pub fn load(stored: &Stored, device: Device) -> Result<Self, TaskError> {
         if !matches!(stored.body.network, GeneratorNetwork::Hovernet { .. }) {
-            return Ok(Self::Images(generator::build(stored, device, None)?));
+            return Ok(Self::Images(Box::new(generator::build(stored, device, None)?)));
         }
         let config = hovernet_config(&stored.body.network)?;
         let network = Segmenting::new(config, &stored.weights, device, None)?;

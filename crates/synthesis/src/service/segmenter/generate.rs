@@ -64,7 +64,7 @@ pub fn run(
             Ok(tiles.into_iter().zip(network.predict(&windows)?).collect())
         },
         |samples, predicted: Vec<(Tile<u8>, PredictedMaps)>| {
-            output.finish(dataset, samples, &predicted, &mut table)
+            output.finish(task, dataset, samples, &predicted, &mut table)
         },
     )?;
     let table = table.encode()?;
@@ -124,6 +124,7 @@ impl Output {
 
     fn finish(
         &self,
+        task: &Task,
         dataset: &Dataset,
         samples: Range<usize>,
         predicted: &[(Tile<u8>, PredictedMaps)],
@@ -142,6 +143,12 @@ impl Output {
         let mut files = Vec::with_capacity(finished.len());
         for (sample, finished) in samples.zip(finished) {
             let (images, nuclei) = finished?;
+            if task.picture_due() {
+                let image = predicted[sample - first].0.clone();
+                let panels =
+                    [(dataset.body.primary.as_str(), image), ("nuclei", in_colours(&nuclei, &self.palette))];
+                task.picture("painting", sample as u64, &panels);
+            }
             table.add(&dataset.samples[sample].key, &nuclei.nuclei, &self.types);
             files.push(images);
         }

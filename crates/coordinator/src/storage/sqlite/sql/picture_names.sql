@@ -1,0 +1,1 @@
+SELECT DISTINCT name FROM pictures WHERE job_id = ?1

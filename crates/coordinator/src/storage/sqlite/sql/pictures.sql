@@ -1,0 +1,4 @@
+SELECT name, step, panels, png
+FROM pictures
+WHERE job_id = ?1
+ORDER BY id DESC
