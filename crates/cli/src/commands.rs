@@ -3,8 +3,11 @@
 mod artifacts;
 mod doctor;
 mod export;
+mod generators;
+mod geojson;
 mod import;
 mod jobs;
+mod live_pictures;
 mod pictures;
 mod pipeline;
 mod report;
@@ -50,11 +53,13 @@ async fn dispatch_async(options: Options) -> Result<()> {
         Command::Job(options) => jobs::show(&common, options).await,
         Command::Watch(options) => jobs::watch(&common, options).await,
         Command::Logs(options) => jobs::logs(&common, options).await,
+        Command::Pictures(options) => live_pictures::write(&common, options).await,
         Command::Cancel(options) => jobs::cancel(&common, options).await,
         Command::Retry(options) => jobs::retry(&common, options).await,
         Command::Explain(options) => jobs::explain(&common, options).await,
         Command::Workers => jobs::workers(&common).await,
         Command::Artifacts(options) => artifacts::list(&common, options).await,
+        Command::Generators(options) => generators::list(&common, options).await,
         Command::Show(options) => artifacts::show(&common, options).await,
         Command::Tag(options) => artifacts::tag(&common, options).await,
         Command::Report(options) => report::report(&common, options).await,

@@ -15,6 +15,8 @@ mod plan;
 mod prepare;
 mod section;
 mod simulated;
+#[cfg(feature = "slide")]
+mod slides;
 mod source;
 pub mod walk;
 mod write;
@@ -27,7 +29,7 @@ use tokio::runtime::Handle;
 
 pub use description::{
     Camelyon17Import, Change, Content, FolderImport, HoldOutBy, Import, LayerSource, PairedImport,
-    PannukeImport, SimulatedImport, StripsImport,
+    PannukeImport, SimulatedImport, SlideImport, StripsImport,
 };
 pub use error::ImportError;
 pub use section::read_section;
@@ -90,16 +92,24 @@ pub fn import(
         Import::Simulated(simulated) => {
             return simulated::import_simulated(simulated, name, source, store, handle, context);
         }
-        Import::Folder(folder) => (plan_folder(folder)?, &folder.change),
-        Import::Paired(paired) => (plan_paired(paired)?, &paired.change),
-        Import::Strips(strips) => (plan_strips(strips)?, &strips.change),
-        Import::Pannuke(pannuke) => (plan_pannuke(pannuke)?, &pannuke.change),
-        Import::Camelyon17(camelyon17) => (plan_camelyon17(camelyon17)?, &camelyon17.change),
+        Import::Folder(folder) => (plan_folder(folder)?, folder.change.clone()),
+        Import::Paired(paired) => (plan_paired(paired)?, paired.change.clone()),
+        Import::Strips(strips) => (plan_strips(strips)?, strips.change.clone()),
+        Import::Pannuke(pannuke) => (plan_pannuke(pannuke)?, pannuke.change.clone()),
+        Import::Camelyon17(camelyon17) => (plan_camelyon17(camelyon17)?, camelyon17.change.clone()),
+        #[cfg(feature = "slide")]
+        Import::Slide(slide) => (plan::plan_slides(slide)?, slide.change()),
+        #[cfg(not(feature = "slide"))]
+        Import::Slide(_) => {
+            let text = "this program was built without OpenSlide: run `cargo xtask setup --slides`, then build \
+                        it with `--features counterstain-cli/slide`";
+            return Err(ImportError::Invalid(text.to_owned()));
+        }
     };
-    plan.arrange(change)?;
+    plan.arrange(&change)?;
     let about =
         About { name: name.to_owned(), microns_per_pixel: change.written_microns_per_pixel(), source };
-    files::import_files(plan, change, about, store, handle, context)
+    files::import_files(plan, &change, about, store, handle, context)
 }
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub enum Command {
     Watch(JobOptions),
     /// Prints the log of a job.
     Logs(LogsOptions),
+    /// Writes the latest pictures of what a job makes.
+    Pictures(PicturesOptions),
     /// Cancels a job.
     Cancel(CancelOptions),
     /// Starts a failed, cancelled or blocked job again from its last checkpoint.
@@ -73,6 +75,8 @@ pub enum Command {
     Workers,
     /// Lists artifacts, newest first.
     Artifacts(ArtifactsOptions),
+    /// Lists generators by what they are worth: scores of what they painted, and of encoders that learnt from it.
+    Generators(GeneratorsOptions),
     /// Shows an artifact and what it was made from.
     Show(ShowOptions),
     /// Points a name to an artifact.
@@ -103,8 +107,12 @@ pub enum ImportCommand {
     Pannuke(ImportPannukeOptions),
     /// Camelyon17 as WILDS distributes it, with its split by centre.
     Camelyon17(ImportCamelyon17Options),
+    /// Whole-slide images: tiles with tissue, through OpenSlide.
+    Slide(ImportSlideOptions),
     /// Simulated tissue with its exact nuclei.
     Simulated(ImportSimulatedOptions),
+    /// Published weights, as a generator.
+    Generator(ImportGeneratorOptions),
 }
 
 /// Options of every import of files.
@@ -218,6 +226,43 @@ pub struct ImportCamelyon17Options {
     pub change: ChangeOptions,
 }
 
+/// `import slide`.
+#[derive(Debug, Args)]
+pub struct ImportSlideOptions {
+    /// A slide, or a folder of slides.
+    pub path: PathBuf,
+    /// Name of the dataset [default: the folder's or slide's name].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Side of the tiles in pixels.
+    #[arg(long, value_name = "SIZE", default_value_t = 256)]
+    pub tile: usize,
+    /// Pixels that neighbouring tiles share.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub overlap: usize,
+    /// Level of the slide that tiles have the resolution of [default: 0].
+    #[arg(long, value_name = "N", conflicts_with = "microns_per_pixel")]
+    pub level: Option<u32>,
+    /// Microns per pixel of the tiles, instead of a level.
+    #[arg(long, value_name = "SIZE")]
+    pub microns_per_pixel: Option<f64>,
+    /// Least share of tissue in a tile, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub tissue: f64,
+    /// Groups and splits; a slide without a group is one of its own.
+    #[command(flatten)]
+    pub groups: GroupOptions,
+    /// Takes at most N tiles of each split, evenly spaced.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Leaves slides out that cannot be used and records them, instead of importing nothing.
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Takes a split out of train by its share of the groups, such as test=0.2; may be repeated.
+    #[arg(long, value_name = "SPLIT=SHARE")]
+    pub hold_out: Vec<String>,
+}
+
 /// `import simulated`.
 #[derive(Debug, Args)]
 pub struct ImportSimulatedOptions {
@@ -245,6 +290,24 @@ pub struct ImportSimulatedOptions {
     /// A layer to write beside the primary image (types, instances, ihc, if); may be repeated [default: types].
     #[arg(long = "layer", value_name = "NAME")]
     pub layers: Vec<String>,
+}
+
+/// `import generator`.
+#[derive(Debug, Args)]
+pub struct ImportGeneratorOptions {
+    /// Weights of a U-Net (pix2pix), ResNet (cycleGAN) or HoVer-Net: .pth, .tar or .safetensors; nothing in them is
+    /// executed.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Weights of the other direction of a cycleGAN.
+    #[arg(long, value_name = "FILE")]
+    pub reverse: Option<PathBuf>,
+    /// Name of the layer that it paints.
+    #[arg(long, value_name = "NAME", default_value = "nuclei")]
+    pub layer: String,
+    /// Names of a segmenter's types from 0, the background [default: PanNuke's for six, CoNSeP's for five].
+    #[arg(long, value_name = "NAME,NAME,...")]
+    pub types: Option<String>,
 }
 
 /// How local workers compute.
@@ -432,6 +495,9 @@ pub struct ExportOptions {
     /// Folder to write to.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Of a segmenter's layer: its nuclei as outlines instead, one GeoJSON file per tile, as QuPath opens them.
+    #[arg(long)]
+    pub geojson: bool,
 }
 
 /// `synthesize`.
@@ -447,6 +513,27 @@ pub struct SynthesizeOptions {
     /// Address of the worker [default: an idle synthesis worker of the coordinator].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub worker: Option<String>,
+}
+
+/// `pictures`.
+#[derive(Debug, Args)]
+pub struct PicturesOptions {
+    /// Id of the job, or a unique prefix of at least four characters.
+    pub job: String,
+    /// Folder to write to.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `generators`.
+#[derive(Debug, Args)]
+pub struct GeneratorsOptions {
+    /// Metric to sort by, best first, such as probe/auc, image/ssim or nuclei/aji.
+    #[arg(long, value_name = "METRIC", default_value = "probe/auc")]
+    pub sort: String,
+    /// Only results of this task.
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
 }
 
 /// `child`.

@@ -21,8 +21,8 @@ pub use gallery::{GalleryRow, Picture};
 pub use page::render;
 pub use tables::{blocks, metrics, subject_heading, subjects};
 pub use words::{
-    Floor, classifier_label, classifier_of, figure, floor_of, is_same_subject, measure_label, method_label,
-    metric_label, row_label,
+    Floor, classifier_label, classifier_of, figure, floor_of, is_same_subject, judges_generators,
+    lower_is_better, measure_label, method_label, metric_label, row_label,
 };
 
 /// Everything that a report shows.

@@ -23,7 +23,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Prepare libtorch under target/ (an existing LIBTORCH is respected) and check system packages
-    Setup,
+    Setup {
+        /// Also what whole-slide images need: OpenSlide and libclang
+        #[arg(long)]
+        slides: bool,
+    },
     /// Run the main job on simulated tissue, end to end
     Demo {
         /// Passed on to `counterstain run`, after `--`
@@ -63,7 +67,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Setup => setup::prepare(),
+        Task::Setup { slides } => {
+            setup::prepare().and_then(|()| if slides { setup::slides() } else { Ok(()) })
+        }
         Task::Demo { rest } => steps::demo(&rest),
         Task::Test { rest } => steps::test(&rest),
         Task::Vectors { dir, rest } => steps::vectors(dir, &rest),

@@ -17,6 +17,20 @@ const LIBTORCH: &str = "2.13.0";
 const SYSTEM: [(&str, &str, &str); 3] =
     [("c++", "--version", "g++"), ("python3", "--version", "python3"), ("make", "--version", "make")];
 
+/// Prepares what the feature `slide` of the command line needs: OpenSlide, and libclang that reads its header.
+pub fn slides() -> Result<()> {
+    let mut missing = Vec::new();
+    if !Path::new("/usr/include/openslide/openslide.h").exists() {
+        missing.push("libopenslide-dev");
+    }
+    let has_libclang = |folder: PathBuf| folder.join("lib/libclang.so.1").exists();
+    let llvm = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    if !llvm.into_iter().any(has_libclang) {
+        missing.push("libclang-dev");
+    }
+    install(&missing)
+}
+
 /// Prepares everything that builds need.
 pub fn prepare() -> Result<()> {
     system_packages()?;
@@ -52,6 +66,11 @@ fn system_packages() -> Result<()> {
     if exists("python3", "--version") && !python_has("ensurepip") {
         missing.push("python3-venv");
     }
+    install(&missing)
+}
+
+/// Installs Debian packages as root, else names them.
+fn install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -62,7 +81,7 @@ fn system_packages() -> Result<()> {
     }
     run(&mut command("apt-get", &["update", "-qq"]))?;
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    arguments.extend(&missing);
+    arguments.extend(missing);
     run(command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 

@@ -8,7 +8,7 @@ use counterstain_api::error::ErrorCode;
 use serde_json::json;
 
 use super::artifacts::lineage;
-use super::open_store;
+use super::{geojson, open_store};
 use crate::failure::fail;
 use crate::options::{Common, ExportOptions};
 use crate::output::{print_json, say, size};
@@ -21,6 +21,9 @@ pub async fn export(common: &Common, options: ExportOptions) -> Result<()> {
         .ok_or_else(|| fail(ErrorCode::NotFound, format!("there is no artifact {}", options.artifact)))?;
     let digest: Digest = artifact.digest.parse()?;
     let store = open_store(common)?;
+    if options.geojson {
+        return geojson::export(common, &store, digest, &options.out).await;
+    }
     let manifest = store.manifest(&digest).await?;
     let out = &options.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
@@ -51,7 +54,7 @@ pub async fn export(common: &Common, options: ExportOptions) -> Result<()> {
 }
 
 /// An object's name as a path that cannot leave the folder.
-fn plain_relative(name: &str) -> Result<PathBuf> {
+pub(super) fn plain_relative(name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     let is_plain =
         !name.is_empty() && path.components().all(|component| matches!(component, Component::Normal(_)));

@@ -1,11 +1,14 @@
 //! `import`: from options to an [`Import`], and the running of one with progress and Ctrl-C.
 
+mod weights;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
+use counterstain_api::Digest;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::artifact::v1::RegisterArtifactRequest;
 use counterstain_artifact::Store;
@@ -17,7 +20,7 @@ use crate::client::Client;
 use crate::failure::fail;
 use crate::import::{
     self, Camelyon17Import, Change, Content, FolderImport, Import, Imported, LayerSource, PairedImport,
-    PannukeImport, SimulatedImport, StripsImport,
+    PannukeImport, SimulatedImport, SlideImport, StripsImport,
 };
 use crate::options::{
     ChangeOptions, Common, GroupOptions, ImportCamelyon17Options, ImportCommand, ImportFolderOptions,
@@ -28,11 +31,14 @@ use crate::progress::StepProgress;
 
 /// Imports a dataset and says its digest.
 pub async fn import(common: &Common, command: ImportCommand) -> Result<()> {
+    if let ImportCommand::Generator(options) = command {
+        return weights::import(common, options).await;
+    }
     let (name, import) = described(command)?;
     let store = open_store(common)?;
     let interrupted = counterstain_service::shutdown::token()?;
     let imported = run_import(common, &name, &import, &store, &interrupted).await?;
-    register_if_possible(common, &imported).await;
+    register_if_possible(common, &imported.digest).await;
     if common.json {
         print_json(&json!({ "digest": imported.digest, "name": name, "body": imported.body }));
     } else {
@@ -41,13 +47,13 @@ pub async fn import(common: &Common, command: ImportCommand) -> Result<()> {
     Ok(())
 }
 
-/// A running coordinator lists the dataset at once; without one it learns of it when a job names it.
-async fn register_if_possible(common: &Common, imported: &Imported) {
+/// A running coordinator lists the artifact at once; without one it learns of it when a job names it.
+async fn register_if_possible(common: &Common, digest: &Digest) {
     if let Ok(mut client) = Client::connect(common).await {
-        let request = RegisterArtifactRequest { digest: imported.digest.to_string() };
+        let request = RegisterArtifactRequest { digest: digest.to_string() };
         if let Err(status) = client.artifacts.register_artifact(request).await {
             eprintln!(
-                "note: the coordinator at {} does not take the dataset: {}",
+                "note: the coordinator at {} does not take the artifact: {}",
                 client.url,
                 status.message()
             );
@@ -145,6 +151,24 @@ fn described(command: ImportCommand) -> Result<(String, Import)> {
             let (name, change) = changes(change, &path)?;
             Ok((name, Import::Camelyon17(Camelyon17Import { path, change })))
         }
+        ImportCommand::Slide(options) => {
+            let name = options.name.unwrap_or_else(|| folder_name(&options.path));
+            let GroupOptions { groups, split } = options.groups;
+            let slide = SlideImport {
+                path: options.path,
+                tile: options.tile,
+                overlap: options.overlap,
+                level: options.level,
+                microns_per_pixel: options.microns_per_pixel,
+                tissue: options.tissue,
+                groups,
+                split,
+                limit: options.limit,
+                skip_bad: options.skip_bad,
+                hold_out: held_out(&options.hold_out)?,
+            };
+            Ok((name, Import::Slide(slide)))
+        }
         ImportCommand::Simulated(options) => {
             let mut simulated = SimulatedImport {
                 samples: options.samples,
@@ -160,6 +184,7 @@ fn described(command: ImportCommand) -> Result<(String, Import)> {
             }
             Ok((options.name, Import::Simulated(simulated)))
         }
+        ImportCommand::Generator(_) => Err(fail(ErrorCode::Internal, "weights are no dataset")),
     }
 }
 
@@ -172,16 +197,23 @@ fn folder_name(folder: &Path) -> String {
 fn changes(options: ChangeOptions, folder: &Path) -> Result<(String, Change)> {
     let ChangeOptions { name, downsample, tile, limit, skip_bad, microns_per_pixel, hold_out_by, .. } =
         options;
-    let mut hold_out = BTreeMap::new();
-    for text in &options.hold_out {
-        let (split, share) = named_value("--hold-out", text)?;
-        let share = share.parse().map_err(|_| {
-            fail(ErrorCode::InvalidArgument, format!("--hold-out {text}: {share:?} is no number"))
-        })?;
-        hold_out.insert(split, share);
-    }
+    let hold_out = held_out(&options.hold_out)?;
     let change = Change { downsample, tile, limit, skip_bad, microns_per_pixel, hold_out, hold_out_by };
     Ok((name.unwrap_or_else(|| folder_name(folder)), change))
+}
+
+/// `--hold-out SPLIT=SHARE`, however often.
+fn held_out(texts: &[String]) -> Result<BTreeMap<String, f64>> {
+    texts
+        .iter()
+        .map(|text| {
+            let (split, share) = named_value("--hold-out", text)?;
+            let share = share.parse().map_err(|_| {
+                fail(ErrorCode::InvalidArgument, format!("--hold-out {text}: {share:?} is no number"))
+            })?;
+            Ok((split, share))
+        })
+        .collect()
 }
 
 /// `NAME=VALUE` of an option.

@@ -7,6 +7,7 @@
 mod change;
 mod layers;
 mod simulated;
+mod slide;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 pub use change::{Change, HoldOutBy};
 pub use layers::{Content, LayerSource};
 pub use simulated::SimulatedImport;
+pub use slide::SlideImport;
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub enum Import {
     Pannuke(PannukeImport),
     /// Camelyon17 as WILDS distributes it.
     Camelyon17(Camelyon17Import),
+    /// Whole-slide images.
+    Slide(SlideImport),
     /// Simulated tissue.
     Simulated(SimulatedImport),
 }
@@ -118,27 +122,21 @@ impl Import {
             Self::Strips(_) => "strips",
             Self::Pannuke(_) => "pannuke",
             Self::Camelyon17(_) => "camelyon17",
+            Self::Slide(_) => "slide",
             Self::Simulated(_) => "simulated",
-        }
-    }
-
-    /// How tiles are selected and changed; a simulation has none to change.
-    pub fn change(&self) -> Option<&Change> {
-        match self {
-            Self::Folder(folder) => Some(&folder.change),
-            Self::Paired(paired) => Some(&paired.change),
-            Self::Strips(strips) => Some(&strips.change),
-            Self::Pannuke(pannuke) => Some(&pannuke.change),
-            Self::Camelyon17(camelyon17) => Some(&camelyon17.change),
-            Self::Simulated(_) => None,
         }
     }
 
     /// Every fault of the values, as `(key, what is wrong)`.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         match self {
+            Self::Folder(FolderImport { change, .. })
+            | Self::Paired(PairedImport { change, .. })
+            | Self::Strips(StripsImport { change, .. })
+            | Self::Pannuke(PannukeImport { change, .. })
+            | Self::Camelyon17(Camelyon17Import { change, .. }) => change.faults(),
+            Self::Slide(slide) => slide.faults(),
             Self::Simulated(simulated) => simulated.faults(),
-            other => other.change().map(Change::faults).unwrap_or_default(),
         }
     }
 
@@ -172,6 +170,7 @@ impl Import {
                 record.insert("panels".into(), json!(strips.panels));
             }
             Self::Pannuke(pannuke) => record.extend(pannuke.change.recorded(false)),
+            Self::Slide(slide) => record.extend(slide.recorded()),
         }
         Value::Object(record)
     }

@@ -8,6 +8,8 @@ mod folder;
 mod hold_out;
 mod paired;
 mod pannuke;
+#[cfg(feature = "slide")]
+mod slide;
 mod strips;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ pub use camelyon17::plan_camelyon17;
 pub use folder::plan_folder;
 pub use paired::plan_paired;
 pub use pannuke::plan_pannuke;
+#[cfg(feature = "slide")]
+pub use slide::plan_slides;
 pub use strips::plan_strips;
 
 /// Name of the primary layer.

@@ -18,7 +18,7 @@ struct Keys {
     takes_changes: bool,
 }
 
-const KINDS: [Keys; 6] = [
+const KINDS: [Keys; 7] = [
     Keys { kind: "folder", own: &["path", "groups", "split"], required: &["path"], takes_changes: true },
     Keys {
         kind: "paired",
@@ -34,6 +34,24 @@ const KINDS: [Keys; 6] = [
     },
     Keys { kind: "pannuke", own: &["path", "folds"], required: &["path"], takes_changes: true },
     Keys { kind: "camelyon17", own: &["path"], required: &["path"], takes_changes: true },
+    Keys {
+        kind: "slide",
+        own: &[
+            "path",
+            "tile",
+            "overlap",
+            "level",
+            "microns_per_pixel",
+            "tissue",
+            "groups",
+            "split",
+            "limit",
+            "skip_bad",
+            "hold_out",
+        ],
+        required: &["path"],
+        takes_changes: false,
+    },
     Keys {
         kind: "simulated",
         own: &["samples", "size", "seed", "centres", "patients", "nuisance", "layers"],

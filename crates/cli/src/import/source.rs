@@ -34,6 +34,14 @@ pub enum Source {
         /// Position in its arrays.
         row: usize,
     },
+    /// A square of a whole-slide image.
+    #[cfg(feature = "slide")]
+    Region {
+        /// The slide.
+        slide: Arc<super::slides::Slide>,
+        /// Where it is.
+        place: super::slides::Place,
+    },
 }
 
 /// Which panels of a strip the layers take.
@@ -90,6 +98,8 @@ impl Source {
             Self::Files(files) => files[0].clone(),
             Self::Strip { file, .. } => file.clone(),
             Self::Row { fold, row } => fold.shown(*row),
+            #[cfg(feature = "slide")]
+            Self::Region { slide, place } => slide.shown(*place),
         }
     }
 
@@ -103,6 +113,8 @@ impl Source {
             }
             Self::Strip { file, .. } => size(&layers[0].root.join(file)),
             Self::Row { fold, .. } => fold.row_bytes(),
+            #[cfg(feature = "slide")]
+            Self::Region { slide, .. } => slide.tile_bytes(),
         }
     }
 
@@ -119,6 +131,10 @@ impl Source {
             }
             Self::Row { fold, row } => {
                 fold.read(*row, layers).map_err(|reason| vec![Skipped { path: fold.shown(*row), reason }])
+            }
+            #[cfg(feature = "slide")]
+            Self::Region { slide, place } => {
+                slide.read(*place).map_err(|reason| vec![Skipped { path: slide.shown(*place), reason }])
             }
         }
     }

@@ -12,6 +12,8 @@ use counterstain_tile::resample::{downsample_area, majority};
 use super::*;
 
 mod layouts;
+#[cfg(feature = "slide")]
+mod slides;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -77,7 +79,7 @@ fn changed(import: &Import, change: Change) -> Import {
         Import::Strips(strips) => strips.change = change,
         Import::Pannuke(pannuke) => pannuke.change = change,
         Import::Camelyon17(camelyon17) => camelyon17.change = change,
-        Import::Simulated(_) => panic!("a simulation has no files"),
+        Import::Slide(_) | Import::Simulated(_) => panic!("they have keys of their own"),
     }
     import
 }
