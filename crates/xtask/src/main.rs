@@ -50,7 +50,7 @@ enum Task {
     },
     /// Print the figures of benchmarks
     Bench {
-        /// losses, augment, nuclei; all when none is named
+        /// losses, augment, synthesis, nuclei (a part of synthesis); all when none is named
         names: Vec<String>,
     },
     /// Feed what parses files from outside with damaged ones (needs a nightly toolchain)

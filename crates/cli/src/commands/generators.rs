@@ -171,3 +171,79 @@ async fn gather(store: &Store, task: Option<&str>) -> Result<Vec<Entry>> {
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use counterstain_api::result::{ResultDocument, SCHEMA};
+    use counterstain_artifact::{
+        GeneratorNetwork, LayerInfo, LayerKind, ManifestParts, RESULT, ResultBody, put_artifact,
+    };
+
+    use super::*;
+
+    fn body() -> GeneratorBody {
+        GeneratorBody {
+            method: "pix2pix".to_owned(),
+            network: GeneratorNetwork::Unet { depth: 5, filters: 8, norm: "batch".to_owned() },
+            in_channels: 3,
+            out_channels: 3,
+            source: None,
+            intensity: None,
+            layer: LayerInfo {
+                name: "nuclei".to_owned(),
+                kind: LayerKind::Image,
+                channels: 3,
+                media_type: "image/png".to_owned(),
+                extension: "png".to_owned(),
+                palette: None,
+                width: None,
+                height: None,
+                microns_per_pixel: None,
+            },
+        }
+    }
+
+    fn row(generator: Digest, metric: &str, seed: u64, value: f64) -> Row {
+        Row {
+            loss: String::new(),
+            method: "trident".to_owned(),
+            privileged: "nuclei".to_owned(),
+            generator: Some(generator),
+            encoder: None,
+            train_dataset: None,
+            eval_dataset: Digest::of(b"tiles"),
+            task: "tumour".to_owned(),
+            metric: metric.to_owned(),
+            value,
+            ci_low: None,
+            ci_high: None,
+            n: 10,
+            seed,
+            artifact: None,
+        }
+    }
+
+    async fn put_result(store: &Store, rows: Vec<Row>) {
+        let body = ResultBody { rows: rows.len() as u64 };
+        let document = ResultDocument { schema: SCHEMA, rows, ..ResultDocument::default() };
+        let objects = vec![(RESULT.to_owned(), Bytes::from(serde_json::to_vec(&document).unwrap()))];
+        put_artifact(store, ManifestParts::new(ArtifactKind::Result, &body), objects).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn scores_are_means_over_seeds_and_a_repeated_row_counts_once() {
+        let store = Store::open("memory:").unwrap();
+        let parts = ManifestParts::new(ArtifactKind::Generator, &body());
+        let generator = put_artifact(&store, parts, Vec::new()).await.unwrap();
+        let first = row(generator, "probe/auc", 1, 0.8);
+        put_result(&store, vec![first.clone(), row(generator, "image/ssim", 0, 0.5)]).await;
+        put_result(&store, vec![first, row(generator, "probe/auc", 2, 0.9)]).await;
+        let entries = gather(&store, None).await.unwrap();
+        let (mean, count) = entries[0].mean("probe/auc").unwrap();
+        assert!((mean - 0.85).abs() < 1e-12 && count == 2);
+        assert_eq!(entries[0].mean("image/ssim"), Some((0.5, 1)));
+        assert_eq!(line(&entries[0], &["probe/auc", "nuclei/aji"])[3..], ["0.850 (2)", "-"]);
+        assert!(gather(&store, Some("other")).await.unwrap()[0].mean("probe/auc").is_none());
+    }
+}

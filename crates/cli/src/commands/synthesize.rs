@@ -3,18 +3,20 @@
 //! Invariants: an image of the output folder is whole or not there, so that the same command continues after any
 //! end; one image that cannot be painted stops no other, and is listed at the end.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use counterstain_api::error::{ApiError, ErrorCode};
-use counterstain_api::proto::job::v1::{JobKind, ListWorkersRequest};
+use counterstain_api::proto::job::v1::{JobKind, ListWorkersRequest, Worker};
 use counterstain_api::proto::synthesis::v1::SynthesizeTilesRequest;
 use counterstain_api::proto::synthesis::v1::synthesis_service_client::SynthesisServiceClient;
 use counterstain_api::proto::synthesis::v1::synthesize_tiles_response::Outcome;
 use futures::StreamExt as _;
 use serde_json::json;
+use tonic::transport::Channel;
 
 use super::answer;
 use super::artifacts::lineage;
@@ -43,13 +45,8 @@ pub async fn synthesize(common: &Common, options: SynthesizeOptions) -> Result<(
     let interrupted = counterstain_service::shutdown::token()?;
     let generator = generator(common, &options.generator).await?;
     let (images, painted_before) = images_to_paint(&options)?;
-    let address = match &options.worker {
-        Some(address) => address.clone(),
-        None => find_worker(common).await?,
-    };
-    let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-    let mut client = SynthesisServiceClient::new(counterstain_service::connect::lazy(&url)?)
-        .max_decoding_message_size(MAX_ANSWER);
+    let (address, channel) = connect(common, options.worker.as_deref()).await?;
+    let mut client = SynthesisServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
 
     let total = images.len() as u64;
     let progress = StepProgress::new("synthesize", &options.input.display().to_string(), common.json);
@@ -120,8 +117,12 @@ fn painted_name(image: &str) -> String {
     format!("{}.png", stem(image))
 }
 
-/// A synthesis worker of the coordinator, an idle one where there is one.
-async fn find_worker(common: &Common) -> Result<String> {
+/// Address of the given worker, or of one that the coordinator knows and that answers: an idle one where there is
+/// one. Workers that died are listed for a while, so that it is the answer that counts.
+async fn connect(common: &Common, given: Option<&str>) -> Result<(String, Channel)> {
+    if let Some(address) = given {
+        return Ok((address.to_owned(), counterstain_service::connect::lazy(&url(address))?));
+    }
     let mut client = Client::connect(common).await?;
     let workers = answer(client.jobs.list_workers(ListWorkersRequest {}).await)?.workers;
     let mut painters: Vec<_> = workers
@@ -130,15 +131,21 @@ async fn find_worker(common: &Common) -> Result<String> {
             worker.kinds().any(|kind| kind == JobKind::GenerateLayer) && !worker.address.is_empty()
         })
         .collect();
-    painters.sort_by_key(|worker| !worker.job_id.is_empty());
-    let none = || {
-        ApiError::new(
-            ErrorCode::Unavailable,
-            format!("the coordinator at {} has no synthesis worker", client.url),
-        )
+    let seen = |worker: &Worker| worker.seen_at.map(|seen| (seen.seconds, seen.nanos));
+    painters.sort_by_key(|worker| (!worker.job_id.is_empty(), Reverse(seen(worker))));
+    for worker in painters {
+        if let Ok(channel) = counterstain_service::connect::eager(&url(&worker.address)).await {
+            return Ok((worker.address, channel));
+        }
+    }
+    let text = format!("no synthesis worker of the coordinator at {} answers", client.url);
+    Err(ApiError::new(ErrorCode::Unavailable, text)
         .help("start one, or name one with --worker ADDRESS:PORT")
-    };
-    Ok(painters.into_iter().next().ok_or_else(none)?.address)
+        .into())
+}
+
+fn url(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
 }
 
 /// The files as a stream that reads each when it is asked for.

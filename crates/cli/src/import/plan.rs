@@ -171,6 +171,11 @@ fn read_groups(csv: Option<&PathBuf>, root: &Path) -> Result<Option<Groups>, Imp
     csv.map(|csv| Groups::read(csv, root)).transpose()
 }
 
+/// The group that the CSV file gives the file at `path`.
+fn group_of(groups: Option<&Groups>, path: &Path) -> Option<String> {
+    groups.and_then(|groups| groups.of(path)).map(str::to_owned)
+}
+
 /// A CSV file in which no path names an image is a mistake.
 fn require_groups(plan: &Plan, csv: Option<&PathBuf>, root: &Path) -> Result<(), ImportError> {
     match csv {

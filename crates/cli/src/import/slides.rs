@@ -32,8 +32,6 @@ pub struct Slide {
     scale: f64,
     level_scale: f64,
     tile: u32,
-    /// Microns per pixel of the tiles.
-    pub microns_per_pixel: Option<f64>,
 }
 
 impl std::fmt::Debug for Slide {
@@ -82,8 +80,7 @@ impl Slide {
                 f64::from(tile) * level_scale
             ));
         }
-        let microns_per_pixel = finest.map(|finest| finest * scale);
-        Ok(Self { slide, name: name.to_owned(), level, scale, level_scale, tile, microns_per_pixel })
+        Ok(Self { slide, name: name.to_owned(), level, scale, level_scale, tile })
     }
 
     /// The places whose tiles hold at least the share `tissue` of tissue, row by row.

@@ -10,7 +10,7 @@ use super::super::key::sample_key;
 use super::super::source::Source;
 use super::super::walk::{Found, walk};
 use super::{
-    Names, Plan, Planned, PlannedLayer, first_component, nothing_to_import, outer_level_is_split,
+    Names, Plan, Planned, PlannedLayer, first_component, group_of, nothing_to_import, outer_level_is_split,
     read_groups, require_groups, split_of,
 };
 
@@ -41,7 +41,7 @@ pub fn plan_folder(import: &FolderImport) -> Result<Plan, ImportError> {
             source: Source::Files(vec![image.clone()]),
             label,
             split: Some(names.get(split)),
-            group: groups.as_ref().and_then(|groups| groups.of(&import.path.join(image)).map(str::to_owned)),
+            group: group_of(groups.as_ref(), &import.path.join(image)),
         });
     }
     require_groups(&plan, import.groups.as_ref(), &import.path)?;

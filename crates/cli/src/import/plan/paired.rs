@@ -10,8 +10,8 @@ use super::super::key::{sample_key, stem};
 use super::super::source::Source;
 use super::super::walk::walk;
 use super::{
-    Names, PRIMARY, Plan, Planned, PlannedLayer, check_layer_name, first_component, nothing_to_import,
-    outer_level_is_split, read_groups, require_groups, split_of,
+    Names, PRIMARY, Plan, Planned, PlannedLayer, check_layer_name, first_component, group_of,
+    nothing_to_import, outer_level_is_split, read_groups, require_groups, split_of,
 };
 
 /// Plans an import of pairs.
@@ -69,9 +69,7 @@ pub fn plan_paired(import: &PairedImport) -> Result<Plan, ImportError> {
             source: Source::Files(files),
             label: None,
             split: Some(names.get(split.unwrap_or(default_split))),
-            group: groups
-                .as_ref()
-                .and_then(|groups| groups.of(&import.primary.join(image)).map(str::to_owned)),
+            group: group_of(groups.as_ref(), &import.primary.join(image)),
         });
     }
     for layer in partners {

@@ -7,11 +7,10 @@ use counterstain_artifact::Skipped;
 
 use super::super::description::SlideImport;
 use super::super::error::ImportError;
-use super::super::groups::Groups;
 use super::super::key::sample_key;
 use super::super::slides::Slide;
 use super::super::source::Source;
-use super::{Names, Plan, Planned, PlannedLayer, read_groups, require_groups};
+use super::{Names, Plan, Planned, PlannedLayer, group_of, read_groups, require_groups};
 
 /// Extensions of the formats that OpenSlide reads.
 const EXTENSIONS: [&str; 11] =
@@ -44,10 +43,10 @@ pub fn plan_slides(import: &SlideImport) -> Result<Plan, ImportError> {
             plan.bad.push(Skipped { path: name, reason });
             continue;
         }
-        let slide = Arc::new(slide);
-        let group = group_of(groups.as_ref(), &path, &name);
+        let (slide, key) = (Arc::new(slide), sample_key(&name));
+        let group = group_of(groups.as_ref(), &path).unwrap_or(name);
         plan.samples.extend(places.into_iter().map(|place| Planned {
-            key: format!("{}/x{:06}_y{:06}", sample_key(&name), place.0, place.1),
+            key: format!("{key}/y{:06}_x{:06}", place.1, place.0),
             source: Source::Region { slide: Arc::clone(&slide), place },
             label: None,
             split: Some(Arc::clone(&split)),
@@ -56,11 +55,6 @@ pub fn plan_slides(import: &SlideImport) -> Result<Plan, ImportError> {
     }
     require_groups(&plan, import.groups.as_ref(), &root)?;
     Ok(plan)
-}
-
-/// The patient that the CSV file names, else the slide.
-fn group_of(groups: Option<&Groups>, path: &Path, name: &str) -> String {
-    groups.and_then(|groups| groups.of(path)).unwrap_or(name).to_owned()
 }
 
 fn parent(path: &Path) -> std::path::PathBuf {

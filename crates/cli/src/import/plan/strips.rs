@@ -9,7 +9,7 @@ use super::super::key::sample_key;
 use super::super::source::{Panels, Source};
 use super::super::walk::walk;
 use super::{
-    Names, Plan, Planned, PlannedLayer, check_layer_name, first_component, nothing_to_import,
+    Names, Plan, Planned, PlannedLayer, check_layer_name, first_component, group_of, nothing_to_import,
     outer_level_is_split, read_groups, require_groups, split_of,
 };
 
@@ -38,7 +38,7 @@ pub fn plan_strips(import: &StripsImport) -> Result<Plan, ImportError> {
             source: Source::Strip { file: image.clone(), panels: Arc::clone(&panels) },
             label: None,
             split: Some(names.get(split.unwrap_or(default_split))),
-            group: groups.as_ref().and_then(|groups| groups.of(&import.path.join(image)).map(str::to_owned)),
+            group: group_of(groups.as_ref(), &import.path.join(image)),
         });
     }
     require_groups(&plan, import.groups.as_ref(), &import.path)?;

@@ -60,7 +60,7 @@ fn tiles_with_tissue_are_taken_and_a_slide_is_a_group() {
     // Four rows of four stained tiles on each slide.
     assert_eq!(imported.body.splits, [("test".to_owned(), 16), ("train".to_owned(), 16)].into());
     let dataset = bench.dataset(&imported);
-    assert_eq!(dataset.samples[1].key, "one/x000064_y000000");
+    assert_eq!(dataset.samples[1].key, "one/y000000_x000064");
     assert_eq!(dataset.samples[1].group.as_deref(), Some("one.tif"));
     let tile = decode(&member(&bench, &imported, 1, "he"), &Limits::default()).unwrap();
     assert_eq!((tile.width, tile.height), (64, 64));
