@@ -78,14 +78,17 @@ impl Resampler {
     /// out.
     ///
     /// # Errors
-    /// When the figure is undefined on half of the resamples or more, `rounds` is 0 or
-    /// `level` is outside 0..1.
+    /// When there is one unit only, so that every resample is the same, the figure is undefined on half of the
+    /// resamples or more, `rounds` is 0 or `level` is outside 0..1.
     pub fn interval(
         &self,
         rounds: u32,
         level: f64,
         mut figure: impl FnMut(&[u32]) -> Option<f64>,
     ) -> Result<Interval> {
+        if self.units() < 2 {
+            return Err(undefined("a bootstrap interval", "all samples are of one group"));
+        }
         let figures: Vec<f64> = (0..u64::from(rounds))
             .filter_map(|round| figure(&self.counts(round)))
             .filter(|v| !v.is_nan())
@@ -160,6 +163,13 @@ pub fn standard_error(values: &[f64], ddof: usize) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_group_has_no_interval() {
+        let resampler = Resampler::new(4, Some(&[0, 0, 0, 0]), 1).unwrap();
+        let error = resampler.interval(100, 0.95, |_| Some(1.0)).unwrap_err().to_string();
+        assert!(error.contains("one group"), "{error}");
+    }
 
     #[test]
     fn whole_groups_are_drawn() {

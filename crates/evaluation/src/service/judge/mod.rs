@@ -134,6 +134,7 @@ impl<'a> Judge<'a> {
         let units = self.groups.as_ref().map(|groups| groups.iter().max().map_or(0, |most| most + 1));
         notes.push(match (self.spec.bootstrap(), units) {
             (0, _) => "No intervals were asked for.".to_owned(),
+            (_, Some(1)) => "There are no intervals: all samples that are judged are of one group (patient, source image).".to_owned(),
             (rounds, Some(groups)) => {
                 format!("Intervals: 95 % percentile bootstrap, {rounds} resamples of the {groups} groups.")
             }
@@ -141,7 +142,7 @@ impl<'a> Judge<'a> {
                 "Intervals: 95 % percentile bootstrap, {rounds} resamples of samples: no groups are known, so they are too narrow if tiles come from few patients."
             ),
         });
-        if units.is_some_and(|groups| groups < 10) {
+        if self.spec.bootstrap() > 0 && units.is_some_and(|groups| (2..10).contains(&groups)) {
             notes.push("There are fewer than ten groups: the intervals say little.".to_owned());
         }
         notes
