@@ -9,7 +9,9 @@ use counterstain_api::proto::job::v1::job_spec::Kind;
 use counterstain_api::proto::job::v1::{Job, JobKind, JobState};
 use counterstain_api::result::{SAMPLE_SCORES, SampleScores};
 use counterstain_artifact::dataset::{Dataset, Layer, Reader};
-use counterstain_artifact::{ArtifactKind, GeneratorBody, LayerKind, Manifest, Store, get_named};
+use counterstain_artifact::{
+    ArtifactKind, GeneratorBody, GeneratorNetwork, LayerKind, Manifest, Store, get_named,
+};
 use counterstain_tile::Tile;
 use counterstain_tile::decode::{Limits, decode_labels, decode_rgb};
 use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, paint_types};
@@ -70,12 +72,9 @@ pub async fn collect(store: &Store, jobs: &[Job]) -> Result<Vec<Gallery>> {
         match job.spec.as_ref().and_then(|spec| spec.kind.as_ref()) {
             Some(Kind::GenerateLayer(_)) => {
                 let layer = Layer::open(store, &job.output.parse()?).await?;
-                let generator = generator_of(store, &layer.digest).await?;
                 let dataset = Dataset::open(store, &layer.body.dataset).await?;
                 // Only what learnt from pairs has a real image that its own can be held against.
-                let real = generator.as_ref().and_then(|(body, learnt_from)| {
-                    learnt_from.map(|learnt_from| (body.layer.name.clone(), learnt_from))
-                });
+                let real = learnt(store, &layer.digest).await?;
                 if let Some((real, learnt_from)) = &real {
                     pairs.push((*learnt_from, vec![real.clone()]));
                     if dataset.layer(real).is_some() {
@@ -132,14 +131,25 @@ async fn scores(store: &Store, jobs: &[Job]) -> Result<Scores> {
     Ok(scores)
 }
 
-/// The generator of a layer and the dataset of the pairs that it learnt from, if it did from pairs.
-async fn generator_of(store: &Store, layer: &Digest) -> Result<Option<(GeneratorBody, Option<Digest>)>> {
+/// The layer that a generator learnt to paint, and the dataset that holds it, if it learnt from pairs.
+async fn learnt(store: &Store, layer: &Digest) -> Result<Option<(String, Digest)>> {
     let manifest = store.manifest(layer).await?;
     let Some(digest) = input(&manifest, "generator") else { return Ok(None) };
     let generator = store.manifest(&digest).await?;
-    let body = generator.body_of(ArtifactKind::Generator)?;
+    let body: GeneratorBody = generator.body_of(ArtifactKind::Generator)?;
     let is_paired = input(&generator, "target_dataset").is_none();
-    Ok(Some((body, input(&generator, "dataset").filter(|_| is_paired))))
+    let Some(dataset) = input(&generator, "dataset").filter(|_| is_paired) else { return Ok(None) };
+    let name = match body.network {
+        GeneratorNetwork::Hovernet { .. } => annotated_layer(&generator),
+        _ => body.layer.name,
+    };
+    Ok(Some((name, dataset)))
+}
+
+/// The layer of annotations that a segmenter learnt from: types, or instances where it learnt no types.
+fn annotated_layer(segmenter: &Manifest) -> String {
+    let named = |key: &str| segmenter.spec.as_ref()?.get(key)?.as_str().filter(|name| !name.is_empty());
+    named("types").or_else(|| named("instances")).unwrap_or("instances").to_owned()
 }
 
 fn input(manifest: &Manifest, name: &str) -> Option<Digest> {

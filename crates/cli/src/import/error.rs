@@ -6,12 +6,12 @@ use counterstain_artifact::Skipped;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A folder or file could not be read at all.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {reason}")]
     Read {
         /// The file or folder.
         path: String,
-        /// The operating system's reason.
-        source: std::io::Error,
+        /// The operating system's reason; part of the message, so no source of its own.
+        reason: std::io::Error,
     },
     /// Options that contradict each other or the data.
     #[error("{0}")]
@@ -32,8 +32,8 @@ pub enum ImportError {
 
 impl ImportError {
     /// An unreadable file or folder.
-    pub fn read(path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Read { path: path.display().to_string(), source }
+    pub fn read(path: &std::path::Path, reason: std::io::Error) -> Self {
+        Self::Read { path: path.display().to_string(), reason }
     }
 }
 
