@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::setup::{cargo_tool, prepare, python_tools};
+use crate::setup::{self, cargo_tool, prepare, python_tools};
 use crate::shell::{command, root, run};
 
 /// The main job on simulated tissue.
@@ -89,7 +89,17 @@ pub fn ci() -> Result<()> {
     cargo_tool("deny")?;
     run(&mut command("cargo", &["deny", "check", "bans", "licenses", "sources"]))?;
     run(&mut command("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    test(&[])
+    test(&[])?;
+    slides()
+}
+
+/// The feature `slide`, which is off by default.
+fn slides() -> Result<()> {
+    setup::slides()?;
+    let package = ["--package", "counterstain-cli", "--features", "slide"];
+    let lints = [&["clippy"], &package[..], &["--all-targets", "--", "-D", "warnings"]].concat();
+    run(&mut command("cargo", &lints))?;
+    run(&mut command("cargo", &[&["nextest", "run"], &package[..], &["slides"]].concat()))
 }
 
 /// The whole workspace at once: fewer packages would resolve other features and build dependencies twice.
