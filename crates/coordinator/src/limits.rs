@@ -1,5 +1,7 @@
 //! Limits on what callers send and what is kept.
 
+use crate::storage::PictureLimits;
+
 /// Jobs of one pipeline.
 pub const JOBS_PER_PIPELINE: usize = 500;
 /// Parts of one job.
@@ -28,10 +30,8 @@ pub const PICTURES_PER_HEARTBEAT: usize = 8;
 pub const PICTURE: usize = 384 << 10;
 /// Panels of a picture.
 pub const PANELS: usize = 16;
-/// Pictures that are kept of one name of a job: the latest.
-pub const PICTURES_PER_NAME: u32 = 8;
-/// Names of pictures that are kept for one job.
-pub const PICTURE_NAMES_PER_JOB: u32 = 4;
+/// Pictures that are kept.
+pub const PICTURES: PictureLimits = PictureLimits { per_name: 8, names: 4, jobs: 100 };
 /// Bytes of a log line or failure message; the rest is cut off.
 pub const MESSAGE: usize = 8 * 1024;
 /// Log lines that are kept for one job: the latest.

@@ -50,8 +50,7 @@ impl Scheduler {
                 change.transaction.add_logs(job, &logs, limits::LOG_LINES_PER_JOB).await?;
             }
             if !beat.pictures.is_empty() {
-                let (kept, names) = (limits::PICTURES_PER_NAME, limits::PICTURE_NAMES_PER_JOB);
-                change.transaction.add_pictures(job, &beat.pictures, kept, names).await?;
+                change.transaction.add_pictures(job, &beat.pictures, limits::PICTURES).await?;
             }
             change.transaction.touch_worker(claim.worker, now).await?;
             this.commit(change).await?;

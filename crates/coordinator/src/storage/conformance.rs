@@ -334,25 +334,30 @@ pub(crate) async fn metric_names_are_limited(storage: &dyn Storage) {
 }
 
 pub(crate) async fn the_latest_pictures_of_each_name_are_kept(storage: &dyn Storage) {
-    let job = new_job("a", JobKind::TrainGenerator, &[]);
-    let id = job.id;
-    insert(storage, "k", &[job]).await;
+    let (job, other) =
+        (new_job("a", JobKind::TrainGenerator, &[]), new_job("b", JobKind::TrainGenerator, &[]));
+    let (id, other_id) = (job.id, other.id);
+    insert(storage, "k", &[job, other]).await;
     let picture = |name: &str, step: u64| Picture {
         name: name.to_owned(),
         step,
         panels: vec!["primary".to_owned(), "painted".to_owned()],
         png: vec![step as u8; 3],
     };
-    let add = |pictures: Vec<Picture>| async move {
+    let add = |job: JobId, pictures: Vec<Picture>| async move {
         let mut transaction = storage.begin().await.unwrap();
-        transaction.add_pictures(id, &pictures, 2, 2).await.unwrap();
+        let limits = PictureLimits { per_name: 2, names: 2, jobs: 1 };
+        transaction.add_pictures(job, &pictures, limits).await.unwrap();
         transaction.commit().await.unwrap();
     };
-    add(vec![picture("a", 1), picture("b", 1), picture("c", 1), picture("a", 2)]).await;
+    add(id, vec![picture("a", 1), picture("b", 1), picture("c", 1), picture("a", 2)]).await;
     let again = Picture { png: vec![9], ..picture("a", 2) };
-    add(vec![again, picture("a", 3)]).await;
+    add(id, vec![again, picture("a", 3)]).await;
     let kept = storage.pictures(id).await.unwrap();
     assert_eq!(kept, [picture("a", 3), picture("a", 2), picture("b", 1)]);
+    add(other_id, vec![picture("a", 1)]).await;
+    assert!(storage.pictures(id).await.unwrap().is_empty(), "only one job's pictures are kept");
+    add(id, vec![picture("a", 4)]).await;
     let mut transaction = storage.begin().await.unwrap();
     transaction.clear_observations(id).await.unwrap();
     transaction.commit().await.unwrap();

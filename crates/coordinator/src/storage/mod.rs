@@ -166,6 +166,17 @@ pub trait Storage: Send + Sync + 'static {
     async fn tag(&self, tag: &str) -> Result<Option<Digest>>;
 }
 
+/// How many pictures are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct PictureLimits {
+    /// Of each name of a job: the latest.
+    pub per_name: u32,
+    /// Names of a job: the first.
+    pub names: u32,
+    /// Jobs that have any: those whose pictures are the latest, so that the database does not grow with its age.
+    pub jobs: u32,
+}
+
 /// A transaction that may write. Dropping it undoes it.
 #[async_trait]
 pub trait Transaction: Send {
@@ -196,15 +207,8 @@ pub trait Transaction: Send {
         revision: Revision,
         name_limit: u32,
     ) -> Result<()>;
-    /// Adds pictures and keeps the latest `limit` of each name; those whose (name, step) is known change nothing.
-    /// Of names beyond the first `name_limit` of the job nothing is kept.
-    async fn add_pictures(
-        &mut self,
-        job: JobId,
-        pictures: &[Picture],
-        limit: u32,
-        name_limit: u32,
-    ) -> Result<()>;
+    /// Adds pictures, within limits; those whose (name, step) is known change nothing.
+    async fn add_pictures(&mut self, job: JobId, pictures: &[Picture], limits: PictureLimits) -> Result<()>;
     /// Forgets a job's metrics and pictures.
     async fn clear_observations(&mut self, job: JobId) -> Result<()>;
     /// Adds log lines and keeps the latest `limit` of the job. A line whose sequence is known is left out.

@@ -16,8 +16,8 @@ use super::convert::{get, integer, parsed, profile_text, rows, to_text, unsigned
 use super::rows::{Failed, load_jobs};
 use crate::machine::{Job, JobId, Millis, Part, PartState, WorkerId};
 use crate::storage::{
-    Artifact, NewJob, NewLogLine, NewPipeline, Result, Revision, StoredJob, Submission, Tag, Transaction,
-    Worker, kind_name,
+    Artifact, NewJob, NewLogLine, NewPipeline, PictureLimits, Result, Revision, StoredJob, Submission, Tag,
+    Transaction, Worker, kind_name,
 };
 
 const WRITE: &str = "write";
@@ -256,18 +256,12 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn add_pictures(
-        &mut self,
-        job: JobId,
-        pictures: &[Picture],
-        limit: u32,
-        name_limit: u32,
-    ) -> Result<()> {
+    async fn add_pictures(&mut self, job: JobId, pictures: &[Picture], limits: PictureLimits) -> Result<()> {
         let known =
             self.all(sqlx::query(include_str!("sql/picture_names.sql")).bind(job.to_string())).await?;
         let mut names: HashSet<String> = known.iter().map(|row| get(row, "name")).collect::<Result<_>>()?;
         for picture in pictures {
-            if !names.contains(&picture.name) && names.len() >= name_limit as usize {
+            if !names.contains(&picture.name) && names.len() >= limits.names as usize {
                 continue;
             }
             names.insert(picture.name.clone());
@@ -281,9 +275,10 @@ impl Transaction for SqliteTransaction {
             let query = sqlx::query(include_str!("sql/trim_pictures.sql"))
                 .bind(job.to_string())
                 .bind(&picture.name)
-                .bind(limit);
+                .bind(limits.per_name);
             self.execute(query).await?;
         }
+        self.execute(sqlx::query(include_str!("sql/trim_jobs_with_pictures.sql")).bind(limits.jobs)).await?;
         Ok(())
     }
 
