@@ -228,6 +228,37 @@ async fn what_is_too_large_or_malformed_is_refused_or_cut() {
 }
 
 #[tokio::test]
+async fn live_pictures_are_kept_and_only_pictures_are_taken() {
+    let system = System::start(patient()).await;
+    let id = system.submit_generator(1).await;
+    let worker = system.worker("w", &profile(2)).await;
+    let lease = worker.lease().await;
+    let picture = |step: u64, png: &[u8]| Picture {
+        name: "training".to_owned(),
+        step,
+        panels: vec!["input".to_owned(), "painted".to_owned()],
+        png: png.to_vec(),
+    };
+    let beat =
+        |pictures: Vec<Picture>| worker.beat(&lease, HeartbeatRequest { pictures, ..Default::default() });
+    let png = b"\x89PNG\r\n\x1a\n...";
+    beat(vec![picture(1, png)]).await.unwrap();
+    beat(vec![picture(2, png), picture(1, png)]).await.unwrap();
+    for refused in [
+        vec![picture(3, b"<html>")],
+        vec![picture(3, &[png.as_slice(), &vec![0; 400 << 10]].concat())],
+        vec![picture(3, png); 9],
+        vec![Picture { panels: vec![String::new(); 17], ..picture(3, png) }],
+    ] {
+        assert_eq!(beat(refused).await.unwrap_err().code, ErrorCode::InvalidArgument);
+    }
+    let request = ListPicturesRequest { job_id: id };
+    let kept = answer(system.jobs.clone().list_pictures(request).await).unwrap().pictures;
+    assert_eq!(kept, [picture(2, png), picture(1, png)]);
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn health_and_reflection_answer() {
     let system = System::start(patient()).await;
     let mut health = HealthClient::new(system.channel.clone());
