@@ -23,6 +23,9 @@ pub fn slides() -> Result<()> {
     if !Path::new("/usr/include/openslide/openslide.h").exists() {
         missing.push("libopenslide-dev");
     }
+    if !exists("pkg-config", "--version") {
+        missing.push("pkg-config");
+    }
     let has_libclang = |folder: PathBuf| folder.join("lib/libclang.so.1").exists();
     let llvm = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     if !llvm.into_iter().any(has_libclang) {
