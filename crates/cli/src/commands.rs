@@ -17,9 +17,9 @@ mod run_progress;
 mod synthesize;
 mod up;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use counterstain_artifact::Store;
 
 use crate::failure::refused;
@@ -99,6 +99,18 @@ pub(crate) fn open_store(common: &Common) -> Result<Store> {
             .map_err(|error| anyhow::anyhow!("cannot make the store's folder {location}: {error}"))?;
     }
     Ok(Store::open(&location)?)
+}
+
+/// Writes a file beside its place, whose folder is made, and moves it there: it is whole or not there.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make the folder {}", parent.display()))?;
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Turns the coordinator's answer into its content.

@@ -14,6 +14,7 @@ use counterstain_tile::nuclei::{Nucleus, describe};
 use serde_json::{Value, json};
 
 use super::export::plain_relative;
+use super::write_whole;
 use crate::failure::fail;
 use crate::import::Step;
 use crate::options::Common;
@@ -108,14 +109,9 @@ fn write_sample(
     let nuclei = describe(&read(instances)?, type_map.as_ref())?;
     let key = layer.key(sample).unwrap_or_default();
     let path = out.join(plain_relative(&format!("{key}.geojson"))?);
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    }
     let features: Vec<Value> = nuclei.iter().map(|nucleus| feature(nucleus, &types.classes)).collect();
     let document = json!({ "type": "FeatureCollection", "features": features });
-    let part = path.with_extension("part");
-    let written = std::fs::write(&part, document.to_string()).and_then(|()| std::fs::rename(&part, &path));
-    written.with_context(|| format!("cannot write {}", path.display()))?;
+    write_whole(&path, document.to_string().as_bytes())?;
     Ok(features.len())
 }
 

@@ -134,11 +134,11 @@ async fn scores(store: &Store, jobs: &[Job]) -> Result<Scores> {
 /// The layer that a generator learnt to paint, and the dataset that holds it, if it learnt from pairs.
 async fn learnt(store: &Store, layer: &Digest) -> Result<Option<(String, Digest)>> {
     let manifest = store.manifest(layer).await?;
-    let Some(digest) = input(&manifest, "generator") else { return Ok(None) };
+    let Some(digest) = manifest.input("generator") else { return Ok(None) };
     let generator = store.manifest(&digest).await?;
     let body: GeneratorBody = generator.body_of(ArtifactKind::Generator)?;
-    let is_paired = input(&generator, "target_dataset").is_none();
-    let Some(dataset) = input(&generator, "dataset").filter(|_| is_paired) else { return Ok(None) };
+    let is_paired = generator.input("target_dataset").is_none();
+    let Some(dataset) = generator.input("dataset").filter(|_| is_paired) else { return Ok(None) };
     let name = match body.network {
         GeneratorNetwork::Hovernet { .. } => annotated_layer(&generator),
         _ => body.layer.name,
@@ -150,10 +150,6 @@ async fn learnt(store: &Store, layer: &Digest) -> Result<Option<(String, Digest)
 fn annotated_layer(segmenter: &Manifest) -> String {
     let named = |key: &str| segmenter.spec.as_ref()?.get(key)?.as_str().filter(|name| !name.is_empty());
     named("types").or_else(|| named("instances")).unwrap_or("instances").to_owned()
-}
-
-fn input(manifest: &Manifest, name: &str) -> Option<Digest> {
-    manifest.inputs.iter().find(|input| input.name == name).map(|input| input.digest)
 }
 
 /// Heading of the column of primary images.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::job::v1::{JobKind, ListWorkersRequest, Worker};
 use counterstain_api::proto::synthesis::v1::SynthesizeTilesRequest;
@@ -18,8 +18,8 @@ use futures::StreamExt as _;
 use serde_json::json;
 use tonic::transport::Channel;
 
-use super::answer;
 use super::artifacts::lineage;
+use super::{answer, write_whole};
 use crate::client::Client;
 use crate::failure::{fail, refused};
 use crate::import::Step;
@@ -176,17 +176,6 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("the file has {size} bytes, more than the limit of {MAX_BYTES}"));
     }
     tokio::fs::read(path).await.map_err(unreadable)
-}
-
-/// Writes a file beside its place and moves it there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make the folder {}", parent.display()))?;
-    }
-    let part = path.with_extension("png.part");
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn add(faults: &Mutex<Vec<Fault>>, path: String, reason: String) {

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use counterstain_tile::Tile;
 
-use super::description::Content;
 use super::error::ImportError;
 use super::npy::Array;
-use super::plan::PlannedLayer;
 use super::source::{Loaded, Pixels};
 
 /// Channels of the masks: neoplastic, inflammatory, connective, dead, epithelial, background.
@@ -110,11 +108,11 @@ impl Fold {
         (self.images.row_bytes() + self.masks.row_bytes()) as u64
     }
 
-    /// Reads the image, instance numbers and types of a row, whichever the layers are.
+    /// Reads a row: its image, instance numbers and types, in this order.
     ///
     /// # Errors
     /// Values that are no whole numbers of the range of pixels or instances, and those of the disk.
-    pub fn read(&self, row: usize, layers: &[PlannedLayer]) -> Result<Vec<Loaded>, String> {
+    pub fn read(&self, row: usize) -> Result<Vec<Loaded>, String> {
         let (height, width) = (self.images.shape()[1], self.images.shape()[2]);
         let image = self.images.read_row(row)?;
         let image: Vec<u8> = image
@@ -123,19 +121,10 @@ impl Fold {
             .collect::<Result<_, _>>()?;
         let masks = self.masks.read_row(row).map_err(|reason| format!("in masks.npy {reason}"))?;
         let (instances, types) = instances_and_types(&masks);
-        let labels =
-            |data: &Vec<u32>| Pixels::Labels(Tile { width, height, channels: 1, data: data.clone() });
-        Ok(layers
-            .iter()
-            .map(|layer| {
-                let pixels = match layer.content {
-                    Content::Instance => labels(&instances),
-                    Content::Label => labels(&types),
-                    _ => Pixels::Image(Tile { width, height, channels: 3, data: image.clone() }),
-                };
-                Loaded { shown: self.shown(row), pixels, original: None }
-            })
-            .collect())
+        let labels = |data| Pixels::Labels(Tile { width, height, channels: 1, data });
+        let image = Pixels::Image(Tile { width, height, channels: 3, data: image });
+        let loaded = |pixels| Loaded { shown: self.shown(row), pixels, original: None };
+        Ok([image, labels(instances), labels(types)].map(loaded).into())
     }
 }
 

@@ -130,7 +130,7 @@ impl Source {
                     .map_err(|reason| vec![Skipped { path: file.clone(), reason }])
             }
             Self::Row { fold, row } => {
-                fold.read(*row, layers).map_err(|reason| vec![Skipped { path: fold.shown(*row), reason }])
+                fold.read(*row).map_err(|reason| vec![Skipped { path: fold.shown(*row), reason }])
             }
             #[cfg(feature = "slide")]
             Self::Region { slide, place } => {

@@ -28,6 +28,7 @@ pub fn plan_pannuke(import: &PannukeImport) -> Result<Plan, ImportError> {
         return Err(ImportError::Invalid(text));
     }
     let layer = |name: &str, content| PlannedLayer { name: name.into(), content, root: import.path.clone() };
+    // In the order in which a fold reads a row.
     let layers = vec![
         layer(PRIMARY, Content::Image),
         layer("instances", Content::Instance),
