@@ -61,6 +61,23 @@ pub struct LayerInfo {
     pub microns_per_pixel: Option<f64>,
 }
 
+impl LayerInfo {
+    /// A layer of PNG images of any size, without a palette.
+    pub fn png(name: impl Into<String>, channels: u32) -> Self {
+        Self {
+            name: name.into(),
+            kind: LayerKind::Image,
+            channels,
+            media_type: "image/png".to_owned(),
+            extension: "png".to_owned(),
+            palette: None,
+            width: None,
+            height: None,
+            microns_per_pixel: None,
+        }
+    }
+}
+
 /// A file that an import left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,8 +11,8 @@ use counterstain_api::spec;
 use counterstain_artifact::dataset::{Dataset, DatasetDescription, DatasetWriter, Layer, Reader};
 use counterstain_artifact::shard::{SampleEntry, SampleMeta};
 use counterstain_artifact::{
-    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, LayerKind, ManifestParts, Store,
-    WEIGHTS, layer_from_parts, put_artifact,
+    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, ManifestParts, Store, WEIGHTS,
+    layer_from_parts, put_artifact,
 };
 use counterstain_model::init::{Scheme, initialise};
 use counterstain_model::{Norm, UNetConfig, UNetGenerator};
@@ -81,7 +81,7 @@ impl Bench {
         }
         let description = DatasetDescription {
             name: "bench".to_owned(),
-            layers: vec![layer("he")],
+            layers: vec![LayerInfo::png("he", 3)],
             primary: "he".to_owned(),
             microns_per_pixel: None,
             skipped: Vec::new(),
@@ -109,7 +109,7 @@ impl Bench {
             out_channels: 3,
             source: None,
             intensity: None,
-            layer: layer("ihc"),
+            layer: LayerInfo::png("ihc", 3),
         };
         let parts = ManifestParts::new(ArtifactKind::Generator, &body);
         let generator = runtime.block_on(put_artifact(&store, parts, vec![(WEIGHTS.to_owned(), weights)]))?;
@@ -196,18 +196,4 @@ fn tissue(side: usize, number: u64) -> Result<Tile<u8>, counterstain_tile::Error
         }
     }
     Tile::new(side, side, 3, tile.data)
-}
-
-fn layer(name: &str) -> LayerInfo {
-    LayerInfo {
-        name: name.to_owned(),
-        kind: LayerKind::Image,
-        channels: 3,
-        media_type: "image/png".to_owned(),
-        extension: "png".to_owned(),
-        palette: None,
-        width: None,
-        height: None,
-        microns_per_pixel: None,
-    }
 }

@@ -90,11 +90,9 @@ pub async fn list(common: &Common, options: GeneratorsOptions) -> Result<()> {
         say!("no generators");
         return Ok(());
     }
-    let columns: Vec<&str> = std::iter::once(options.sort.as_str())
-        .chain(COLUMNS)
-        .enumerate()
-        .filter(|(place, metric)| *place == 0 || *metric != options.sort)
-        .map(|(_, metric)| metric)
+    let sorted_by = options.sort.as_str();
+    let columns: Vec<&str> = std::iter::once(sorted_by)
+        .chain(COLUMNS.into_iter().filter(|metric| *metric != sorted_by))
         .filter(|metric| entries.iter().any(|entry| entry.mean(metric).is_some()))
         .collect();
     let titles: Vec<String> = columns.iter().map(|metric| title(metric)).collect();
@@ -177,7 +175,7 @@ mod tests {
     use bytes::Bytes;
     use counterstain_api::result::{ResultDocument, SCHEMA};
     use counterstain_artifact::{
-        GeneratorNetwork, LayerInfo, LayerKind, ManifestParts, RESULT, ResultBody, put_artifact,
+        GeneratorNetwork, LayerInfo, ManifestParts, RESULT, ResultBody, put_artifact,
     };
 
     use super::*;
@@ -190,17 +188,7 @@ mod tests {
             out_channels: 3,
             source: None,
             intensity: None,
-            layer: LayerInfo {
-                name: "nuclei".to_owned(),
-                kind: LayerKind::Image,
-                channels: 3,
-                media_type: "image/png".to_owned(),
-                extension: "png".to_owned(),
-                palette: None,
-                width: None,
-                height: None,
-                microns_per_pixel: None,
-            },
+            layer: LayerInfo::png("nuclei", 3),
         }
     }
 

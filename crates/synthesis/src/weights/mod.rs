@@ -11,8 +11,8 @@ use crate::service::described;
 use bytes::Bytes;
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_artifact::{
-    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, LayerKind, ManifestParts,
-    REVERSE_WEIGHTS, Store, WEIGHTS, put_artifact,
+    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, ManifestParts, REVERSE_WEIGHTS, Store,
+    WEIGHTS, put_artifact,
 };
 use counterstain_model::hovernet::Mode;
 use counterstain_model::{HoVerNet, HoVerNetConfig, weights};
@@ -96,15 +96,8 @@ pub fn import(options: &ImportWeights) -> Result<Digest, ApiError> {
         source: None,
         intensity: None,
         layer: LayerInfo {
-            name: options.layer.clone(),
-            kind: LayerKind::Image,
-            channels: out_channels as u32,
-            media_type: "image/png".to_owned(),
-            extension: "png".to_owned(),
             palette: palette.map(|palette| palette.entries.iter().map(|entry| entry.rgb).collect()),
-            width: None,
-            height: None,
-            microns_per_pixel: None,
+            ..LayerInfo::png(options.layer.clone(), out_channels as u32)
         },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

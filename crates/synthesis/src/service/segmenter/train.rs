@@ -20,8 +20,7 @@ use counterstain_api::proto::synthesis::v1::{SegmenterAugmentation, SegmenterMod
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
-    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, LayerKind, ManifestParts, WEIGHTS,
-    put_artifact,
+    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, ManifestParts, WEIGHTS, put_artifact,
 };
 use counterstain_compute::{Pace, digest};
 use counterstain_model::HoVerNetConfig;
@@ -96,15 +95,9 @@ pub fn run(task: &Task, spec: &TrainSegmenterSpec, device: Device) -> Result<Dig
         source: None,
         intensity: None,
         layer: LayerInfo {
-            name: "nuclei".to_owned(),
-            kind: LayerKind::Image,
-            channels: 3,
-            media_type: "image/png".to_owned(),
-            extension: "png".to_owned(),
             palette: Some(colours),
-            width: None,
-            height: None,
             microns_per_pixel: dataset.body.microns_per_pixel,
+            ..LayerInfo::png("nuclei", 3)
         },
     };
     let mut parts = ManifestParts::new(ArtifactKind::Generator, &body)
