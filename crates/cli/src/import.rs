@@ -107,8 +107,8 @@ pub fn import(
         }
     };
     plan.arrange(&change)?;
-    let about =
-        About { name: name.to_owned(), microns_per_pixel: change.written_microns_per_pixel(), source };
+    let microns_per_pixel = change.written_microns_per_pixel().or(plan.microns_per_pixel);
+    let about = About { name: name.to_owned(), microns_per_pixel, source };
     files::import_files(plan, &change, about, store, handle, context)
 }
 

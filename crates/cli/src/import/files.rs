@@ -38,14 +38,7 @@ pub fn import_files(
         .tempdir_in(context.spool)
         .map_err(|source| ImportError::read(context.spool, source))?;
     let layers = plan.layers.iter().map(|layer| (layer.name.clone(), layer.content.kind()));
-    let mut writer = DatasetWriter::new(
-        store,
-        handle,
-        spool.path().to_owned(),
-        layers,
-        !change.skip_bad,
-        change.written_microns_per_pixel(),
-    );
+    let mut writer = DatasetWriter::new(store, handle, spool.path().to_owned(), layers, !change.skip_bad);
     let mut kept: BTreeMap<String, u64> =
         plan.samples.iter().filter_map(|sample| Some((class_of(sample)?, 0))).collect();
     let total = plan.samples.len() as u64;

@@ -78,12 +78,14 @@ pub struct Plan {
     pub bad: Vec<Skipped>,
     /// Files that are no images and were passed over.
     pub ignored: u64,
+    /// Microns per pixel of all tiles, where the files say it.
+    pub microns_per_pixel: Option<f64>,
 }
 
 impl Plan {
     /// A plan without samples.
     fn new(layers: Vec<PlannedLayer>, ignored: u64) -> Self {
-        Self { layers, samples: Vec::new(), bad: Vec::new(), ignored }
+        Self { layers, samples: Vec::new(), bad: Vec::new(), ignored, microns_per_pixel: None }
     }
 
     /// Sorts the samples, takes out the splits that are held out, and limits what is left.

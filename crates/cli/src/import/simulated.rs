@@ -68,8 +68,7 @@ pub fn import_simulated(
         .tempdir_in(context.spool)
         .map_err(|source| ImportError::read(context.spool, source))?;
     let names: Vec<String> = layers.iter().map(|(name, _)| name.clone()).collect();
-    let mut writer =
-        DatasetWriter::new(store, handle, spool.path().to_owned(), layers, false, Some(MICRONS_PER_PIXEL));
+    let mut writer = DatasetWriter::new(store, handle, spool.path().to_owned(), layers, false);
     let total = assignments.len() as u64;
     for batch in assignments.chunks(BATCH) {
         if context.is_interrupted() {

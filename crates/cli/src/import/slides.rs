@@ -31,6 +31,8 @@ pub struct Slide {
     /// Level 0 pixels per pixel of the tiles, and pixels of `level` per pixel of the tiles.
     scale: f64,
     level_scale: f64,
+    /// Microns per pixel at level 0, where the slide says it.
+    finest: Option<f64>,
     tile: u32,
 }
 
@@ -80,7 +82,7 @@ impl Slide {
                 f64::from(tile) * level_scale
             ));
         }
-        Ok(Self { slide, name: name.to_owned(), level, scale, level_scale, tile })
+        Ok(Self { slide, name: name.to_owned(), level, scale, level_scale, finest, tile })
     }
 
     /// The places whose tiles hold at least the share `tissue` of tissue, row by row.
@@ -126,6 +128,11 @@ impl Slide {
         Ok(places)
     }
 
+    /// Microns per pixel of the tiles, where the slide says its own.
+    pub fn tile_microns_per_pixel(&self) -> Option<f64> {
+        self.finest.map(|finest| finest * self.scale)
+    }
+
     /// A tile's name in messages.
     pub fn shown(&self, (x, y): Place) -> String {
         format!("{} at {x},{y}", self.name)
@@ -159,11 +166,19 @@ impl Slide {
     }
 }
 
-/// The mean of both directions, where the slide says it.
+/// The mean of both directions, where the slide says it. Of a plain TIFF, OpenSlide tells it from version 4 on; here
+/// it is read off the same tags with older ones too.
 fn microns_per_pixel(slide: &OpenSlide) -> Option<f64> {
-    let property = |name: &str| slide.property_value(name).ok()?.trim().parse::<f64>().ok();
-    let (x, y) = (property("openslide.mpp-x")?, property("openslide.mpp-y")?);
-    (x > 0.0 && y > 0.0).then_some((x + y) / 2.0)
+    let text = |name: &str| slide.property_value(name).ok();
+    let number = |name: &str| text(name)?.trim().parse::<f64>().ok();
+    let is_plain = text("openslide.vendor").as_deref() == Some("generic-tiff")
+        && text("tiff.ResolutionUnit").as_deref() == Some("centimeter");
+    let along = |direction: &str, tag: &str| {
+        let size = number(&format!("openslide.mpp-{direction}"));
+        size.or_else(|| number(tag).filter(|_| is_plain).map(|per_centimetre| 10_000.0 / per_centimetre))
+    };
+    let (x, y) = (along("x", "tiff.XResolution")?, along("y", "tiff.YResolution")?);
+    (x > 0.0 && y > 0.0 && x.is_finite() && y.is_finite()).then_some((x + y) / 2.0)
 }
 
 fn overview_size(size: Size) -> Size {

@@ -71,7 +71,6 @@ pub struct DatasetWriter {
     labels: BTreeSet<Arc<str>>,
     splits: BTreeMap<Arc<str>, u64>,
     samples: u64,
-    microns_per_pixel: Option<f64>,
 }
 
 /// What is found out about a layer on the way.
@@ -118,7 +117,6 @@ impl DatasetWriter {
         spool: PathBuf,
         layers: impl IntoIterator<Item = (String, LayerKind)>,
         holds_shards: bool,
-        microns_per_pixel: Option<f64>,
     ) -> Self {
         let layers = layers
             .into_iter()
@@ -143,7 +141,6 @@ impl DatasetWriter {
             labels: BTreeSet::new(),
             splits: BTreeMap::new(),
             samples: 0,
-            microns_per_pixel,
         }
     }
 
@@ -212,7 +209,7 @@ impl DatasetWriter {
         self.store_held()?;
         let objects: Vec<NamedObject> =
             self.stored.iter().enumerate().flat_map(|(position, shard)| shard.objects(position)).collect();
-        let microns_per_pixel = self.microns_per_pixel;
+        let microns_per_pixel = about.microns_per_pixel;
         let body = DatasetBody {
             name: about.name,
             primary: self.layers.first().map(|layer| layer.name.clone()).unwrap_or_default(),
@@ -221,7 +218,7 @@ impl DatasetWriter {
             splits: self.splits.iter().map(|(split, &samples)| (split.to_string(), samples)).collect(),
             samples: self.samples,
             shards: self.stored.iter().map(|shard| shard.info.clone()).collect(),
-            microns_per_pixel: about.microns_per_pixel,
+            microns_per_pixel,
             skipped,
             source: about.source,
         };
