@@ -162,6 +162,11 @@ fn a_run_that_is_cut_off_in_either_phase_or_between_them_ends_in_the_same_artifa
     let straight = straight.unwrap();
     assert_eq!(recorder.metric("loss_np_dice").len(), 4);
     assert_eq!(recorder.metric("loss_tp_cross_entropy").len(), 4);
+    // Operators see what it predicts; the runs below show other pictures and end in the same artifact.
+    let [picture] = recorder.pictures().try_into().unwrap();
+    assert_eq!(picture.panels, ["input", "nuclei", "real nuclei", "distances", "real distances"]);
+    let strip = decode(&picture.png, &Limits::default()).unwrap();
+    assert_eq!((strip.height, strip.channels), (164, 3));
 
     for cut in [1, 2, 3] {
         let mut task = world.task(KIND, &spec);

@@ -5,8 +5,10 @@ pub mod loss;
 mod phases;
 mod segmenting;
 mod training;
+mod view;
 
 pub use batch::{PatchBatch, Prepared};
 pub use phases::{PatchDraw, Phase, PhasePlan, Phases};
 pub use segmenting::{PredictedMaps, Segmenting, Windows};
 pub use training::{Segmenter, SegmenterConfig, SegmenterUpdate};
+pub use view::panels;

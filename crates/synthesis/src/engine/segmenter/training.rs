@@ -41,7 +41,9 @@ pub struct SegmenterUpdate {
     /// The loss terms with their names in metrics.
     pub terms: Vec<(&'static str, f64)>,
     /// Foreground logits of this step, before its update: `[N, h, w, 2]`, detached.
-    foreground: Tensor,
+    pub foreground: Tensor,
+    /// Distances of this step, `[N, h, w, 2]`, detached.
+    pub distances: Tensor,
 }
 
 impl SegmenterUpdate {
@@ -130,7 +132,8 @@ impl Segmenter {
             return Err(Error::NonFiniteLoss { term, value, step: self.step });
         }
         self.step += 1;
-        Ok(SegmenterUpdate { terms, foreground: outputs.foreground.detach() })
+        let [foreground, distances] = [outputs.foreground, outputs.distances].map(|map| map.detach());
+        Ok(SegmenterUpdate { terms, foreground, distances })
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -6,7 +6,7 @@
 use super::annotations::Annotations;
 use crate::engine::Error;
 use crate::engine::segmenter::{
-    PatchBatch, PatchDraw, PhasePlan, Phases, Prepared, Segmenter, SegmenterConfig, SegmenterUpdate,
+    PatchBatch, PatchDraw, PhasePlan, Phases, Prepared, Segmenter, SegmenterConfig, SegmenterUpdate, panels,
 };
 use crate::engine::watch::{CONTRAST_EVERY, Watch};
 use crate::service::checkpoint::Checkpoints;
@@ -198,6 +198,9 @@ impl Course<'_> {
             if done.is_multiple_of(CONTRAST_EVERY) && batch.has_nuclei() {
                 let finding = watch.nuclei(done, update.found_nuclei()?);
                 act(task, spec.on_failure(), finding)?;
+            }
+            if task.picture_due() {
+                task.picture("training", done, &panels(&batch, &update)?);
             }
             task.progress("training", done, total, "steps");
             if task.checkpoint_due() && done < total {
