@@ -235,15 +235,15 @@ pub enum GeneratorNetwork {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderBody {
-    /// `resnet18` or `resnet50`.
+    /// `resnet18`, `resnet34`, `resnet50`, or `inception_v3` (FID's, imported).
     pub architecture: String,
     /// Width of a representation.
     pub representation_width: u32,
     /// Side of the square images that it was trained on, in pixels.
     pub image_size: u32,
-    /// How 0..255 becomes input; `0-1` divides by 255.
+    /// How 0..255 becomes input; `0-1` divides by 255; imported encoders also have `-1-1`, `0-255` and `imagenet`.
     pub normalisation: String,
-    /// `trident`, `siamese`, `unprivileged`, `supervised`.
+    /// `trident`, `siamese`, `unprivileged`, `supervised`; `published` for imported weights.
     pub method: String,
     /// `vicreg`, `infonce`, `cross-entropy` ...
     pub loss: String,

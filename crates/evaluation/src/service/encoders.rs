@@ -47,6 +47,7 @@ impl Description {
     pub fn title(&self) -> String {
         match (self.body.method.as_str(), self.body.loss.as_str()) {
             (RANDOM, _) => format!("random {}", self.body.architecture),
+            (method, "") => format!("{method} {}", self.body.architecture),
             (method, loss) => format!("{method} {loss} {}", self.body.architecture),
         }
     }

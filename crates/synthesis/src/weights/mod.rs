@@ -9,23 +9,20 @@ use crate::engine::Error;
 use crate::engine::state::save_weights;
 use crate::service::described;
 use bytes::Bytes;
-use counterstain_api::error::{ApiError, ErrorCode};
+use counterstain_api::error::ApiError;
 use counterstain_artifact::{
-    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, ManifestParts, REVERSE_WEIGHTS, Store,
-    WEIGHTS, put_artifact,
+    ArtifactKind, Digest, GeneratorBody, GeneratorNetwork, LayerInfo, ManifestParts, REVERSE_WEIGHTS, WEIGHTS,
 };
+use counterstain_compute::published::{self, read, unfit};
 use counterstain_model::hovernet::Mode;
 use counterstain_model::{HoVerNet, HoVerNetConfig, weights};
 use counterstain_tile::palette::{MASK, NUCLEUS_TYPES, PANNUKE_TYPES, Palette};
 use counterstain_torch::NamedTensors;
 use recognise::{Recognised, recognise};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tch::Device;
 use tch::nn::VarStore;
-
-/// Largest file of weights.
-const MAX_BYTES: u64 = 4 << 30;
 
 /// Imports published weights as a generator.
 #[derive(Debug, clap::Parser)]
@@ -49,16 +46,7 @@ pub struct ImportWeights {
 
 /// The whole program: prints the generator's digest.
 pub fn main(options: &ImportWeights) -> ExitCode {
-    match import(options) {
-        Ok(digest) => {
-            println!("{digest}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.code.exit_code())
-        }
-    }
+    published::finish(import(options))
 }
 
 /// Imports the weights; gives the generator's digest.
@@ -100,28 +88,7 @@ pub fn import(options: &ImportWeights) -> Result<Digest, ApiError> {
             ..LayerInfo::png(options.layer.clone(), out_channels as u32)
         },
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))?;
-    let stored = async {
-        let store = Store::open(&options.store)?;
-        put_artifact(&store, ManifestParts::new(ArtifactKind::Generator, &body), objects).await
-    };
-    runtime.block_on(stored).map_err(|error| ApiError::new(error.code(), error.to_string()))
-}
-
-fn read(file: &Path) -> Result<NamedTensors, ApiError> {
-    let unreadable = |error: std::io::Error| {
-        ApiError::new(ErrorCode::NotFound, format!("cannot read {}: {error}", file.display()))
-    };
-    let size = std::fs::metadata(file).map_err(unreadable)?.len();
-    if size > MAX_BYTES {
-        return Err(unfit(file, &format!("has {size} bytes, more than the limit of {MAX_BYTES}")));
-    }
-    weights::read(&std::fs::read(file).map_err(unreadable)?).map_err(|error| unfit(file, &error))
-}
-
-fn unfit(file: &Path, reason: &dyn std::fmt::Display) -> ApiError {
-    ApiError::new(ErrorCode::InvalidArgument, format!("{}: {reason}", file.display()))
+    published::put(&options.store, ManifestParts::new(ArtifactKind::Generator, &body), objects)
 }
 
 /// The tensors in a network of that shape, as its weights are stored.
