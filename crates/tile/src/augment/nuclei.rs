@@ -34,18 +34,22 @@ pub struct Annotated {
 }
 
 impl Annotated {
-    /// A patch of `side` × `side` px at a random place. Every draw comes from `stream`.
+    /// A patch of `side` × `side` px at a random place, of which up to `overhang` px may lie beyond each border of the
+    /// image: maps that are smaller than their input by twice that then cover all of the image, with the mirrored
+    /// surroundings that the network sees in use. Every draw comes from `stream`.
     ///
     /// # Errors
     /// When the image is smaller than the patch, has other than three channels, or a label map of another size.
     pub fn patch(
         &self,
         side: usize,
+        overhang: usize,
         augmentation: PatchAugmentation,
         stream: &mut Stream,
     ) -> Result<Self, Error> {
         self.check(side)?;
-        let map = Affine::draw(self.image.width, self.image.height, side, augmentation, stream);
+        let size = (self.image.width, self.image.height);
+        let map = Affine::draw(size, side, overhang, augmentation, stream);
         let mut image = map.sample(&self.image, side);
         if augmentation == PatchAugmentation::HoverNet {
             image = recolour(&image, stream);
@@ -96,15 +100,16 @@ struct Affine {
 
 impl Affine {
     fn draw(
-        width: usize,
-        height: usize,
+        (width, height): (usize, usize),
         side: usize,
+        overhang: usize,
         augmentation: PatchAugmentation,
         stream: &mut Stream,
     ) -> Self {
         let middle = (side - 1) as f64 / 2.0;
-        let left = stream.below((width - side + 1) as u64) as f64;
-        let top = stream.below((height - side + 1) as u64) as f64;
+        let mut edge =
+            |length: usize| stream.below((length + 2 * overhang - side + 1) as u64) as f64 - overhang as f64;
+        let (left, top) = (edge(width), edge(height));
         let mirror = (stream.chance(0.5), stream.chance(0.5));
         let mut centre = (left + middle, top + middle);
         let mut matrix = [[1.0, 0.0], [0.0, 1.0]];
@@ -218,7 +223,7 @@ mod tests {
     fn image_and_labels_stay_together() {
         let whole = numbered(40, 30);
         for patch in 0..20 {
-            let patch = whole.patch(16, PatchAugmentation::Flips, &mut stream(patch)).unwrap();
+            let patch = whole.patch(16, 0, PatchAugmentation::Flips, &mut stream(patch)).unwrap();
             let places = patch.image.data.chunks_exact(3).map(|p| u32::from(p[0]) + 256 * u32::from(p[1]));
             assert_eq!(places.collect::<Vec<_>>(), patch.instances.data);
             assert_eq!(patch.types.as_ref(), Some(&patch.instances));
@@ -241,7 +246,7 @@ mod tests {
             }
         }
         for patch in 0..20 {
-            let patch = whole.patch(48, PatchAugmentation::HoverNet, &mut stream(patch)).unwrap();
+            let patch = whole.patch(48, 0, PatchAugmentation::HoverNet, &mut stream(patch)).unwrap();
             assert!(patch.instances.data.iter().all(|&label| label == 0 || label == 9));
             let pixels = patch.image.data.chunks_exact(3).zip(&patch.instances.data);
             let agree = pixels.filter(|(pixel, label)| (pixel[1] > 127) == (**label == 9)).count();
@@ -253,9 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn an_overhang_reaches_every_pixel_and_mirrors_what_is_beyond() {
+        let whole = numbered(32, 32);
+        let mut centres = [false; 32 * 32];
+        for patch in 0..10_000 {
+            let patch = whole.patch(32, 12, PatchAugmentation::Flips, &mut stream(patch)).unwrap();
+            // The middle 8 px are those that maps would cover: of the image itself, side by side.
+            let middle = patch.instances.crop(12, 12, 8, 8).unwrap();
+            middle.data.iter().for_each(|&place| centres[place as usize] = true);
+            let row: Vec<i64> = middle.row(0).iter().map(|&place| i64::from(place)).collect();
+            assert!(row.windows(2).all(|pair| (pair[1] - pair[0]).abs() == 1), "{row:?}");
+            // Beyond, no neighbours are further apart than in the image.
+            let row: Vec<i64> = patch.instances.row(0).iter().map(|&place| i64::from(place % 32)).collect();
+            assert!(row.windows(2).all(|pair| (pair[1] - pair[0]).abs() == 1), "{row:?}");
+        }
+        assert!(centres.iter().all(|seen| *seen));
+    }
+
+    #[test]
     fn a_patch_depends_on_its_stream_alone() {
         let whole = numbered(40, 40);
-        let draw = |patch| whole.patch(32, PatchAugmentation::HoverNet, &mut stream(patch)).unwrap();
+        let draw = |patch| whole.patch(32, 0, PatchAugmentation::HoverNet, &mut stream(patch)).unwrap();
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }
@@ -264,7 +287,7 @@ mod tests {
     fn images_that_do_not_fit_are_refused() {
         let whole = numbered(40, 30);
         let text = |whole: &Annotated, side| {
-            whole.patch(side, PatchAugmentation::Flips, &mut stream(0)).unwrap_err().to_string()
+            whole.patch(side, 0, PatchAugmentation::Flips, &mut stream(0)).unwrap_err().to_string()
         };
         assert!(text(&whole, 31).contains("31"));
         let other = Annotated { instances: Tile::filled(40, 29, 1, 0), ..whole.clone() };

@@ -15,6 +15,7 @@ mod adam;
 mod ffi;
 mod keras_adam;
 mod lars;
+pub mod schedule;
 mod sgd;
 mod slots;
 

@@ -8,6 +8,7 @@ use counterstain_api::proto::training::v1::{
 use counterstain_api::spec;
 use counterstain_artifact::{ArtifactKind, Digest, EncoderBody, ManifestParts, WEIGHTS, put_artifact};
 use counterstain_compute::{Pace, autocast_dtype};
+use counterstain_torch::optim::schedule::warmup_cosine;
 use counterstain_torch::optim::{AdamWConfig, KerasAdamConfig, LarsConfig, Optimizer, OptimizerConfig};
 use counterstain_torch::{autocast, to_safetensors};
 use counterstain_worker::prefetch::prefetch;
@@ -21,7 +22,6 @@ use super::mix::RealPairs;
 use super::networks::Networks;
 use super::objective::Objective;
 use super::plan::Plan;
-use crate::engine::schedule::warmup_cosine;
 use crate::engine::step::descend;
 
 /// Batches made ahead of the step that needs them.

@@ -1,7 +1,9 @@
 //! `04_hovernet_targets_losses`: HoVer-Net's training targets, loss terms and gradients.
 
 use anyhow::{Context as _, bail, ensure};
-use counterstain_synthesis::engine::segmenter::loss::{HoverNetOutputs, HoverNetTargets, hovernet_loss};
+use counterstain_synthesis::engine::segmenter::loss::{
+    HoverNetOutputs, HoverNetTargets, HoverNetWeights, hovernet_loss,
+};
 use counterstain_tile::nuclei::targets::targets;
 use tch::{Kind, Tensor};
 
@@ -41,7 +43,7 @@ fn losses(case: &mut Case) -> anyhow::Result<()> {
         types: Some(case.input("loss/true_tp")?.to_kind(Kind::Int64)),
     };
     let terms = hovernet_loss(&outputs, &targets);
-    let total = terms.total();
+    let total = terms.total(&HoverNetWeights::PUBLISHED);
     let (type_cross_entropy, type_dice) = terms.types.as_ref().context("no terms for types")?;
     let branch = |name: &str| match name {
         "np" => Ok(&outputs.foreground),

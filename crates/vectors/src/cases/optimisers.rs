@@ -2,10 +2,10 @@
 //! gradients.
 
 use anyhow::{Context as _, bail, ensure};
+use counterstain_torch::optim::schedule::WarmupCosine;
 use counterstain_torch::optim::{
     AdamConfig, AdamWConfig, KerasAdamConfig, LarsConfig, Optimizer, OptimizerConfig,
 };
-use counterstain_training::engine::schedule::WarmupCosine;
 use tch::{Kind, Tensor};
 
 use super::gradients::kind_of;

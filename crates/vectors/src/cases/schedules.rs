@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use counterstain_synthesis::engine::schedule::{Schedule, ScheduleConfig};
-use counterstain_training::engine::schedule::{ScaledWarmupCosine, WarmupCosine};
+use counterstain_torch::optim::schedule::{ScaledWarmupCosine, WarmupCosine};
 use tch::{Kind, Tensor};
 
 use super::helpers::integers;

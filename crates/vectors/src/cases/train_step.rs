@@ -5,9 +5,9 @@
 use anyhow::{Context as _, bail, ensure};
 use counterstain_model::layers::{BatchNormConfig, Dense, RunningVariance};
 use counterstain_model::projector::Projector;
+use counterstain_torch::optim::schedule::WarmupCosine;
 use counterstain_torch::optim::{KerasAdam, KerasAdamConfig};
 use counterstain_training::engine::loss::{InfonceConfig, JointEmbedding, Reduction, VicregConfig};
-use counterstain_training::engine::schedule::WarmupCosine;
 use counterstain_training::engine::step::joint_embedding_step;
 use std::collections::BTreeMap;
 use tch::nn::VarStore;

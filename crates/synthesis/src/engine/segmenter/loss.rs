@@ -52,14 +52,28 @@ pub struct HoverNetTerms {
     pub gradient_error: Tensor,
 }
 
+/// Weights of the terms; those that are not here weigh 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HoverNetWeights {
+    /// Of [`HoverNetTerms::distance_error`].
+    pub distance_error: f64,
+    /// Of [`HoverNetTerms::gradient_error`].
+    pub gradient_error: f64,
+}
+
+impl HoverNetWeights {
+    /// All 1.
+    pub const PUBLISHED: Self = Self { distance_error: 1.0, gradient_error: 1.0 };
+}
+
 impl HoverNetTerms {
-    /// The sum with the published weights (all 1).
-    pub fn total(&self) -> Tensor {
+    /// The weighted sum.
+    pub fn total(&self, weights: &HoverNetWeights) -> Tensor {
         let mut total = &self.foreground_cross_entropy + &self.foreground_dice;
         if let Some((cross_entropy, dice)) = &self.types {
             total = total + cross_entropy + dice;
         }
-        total + &self.distance_error + &self.gradient_error
+        total + &self.distance_error * weights.distance_error + &self.gradient_error * weights.gradient_error
     }
 }
 
@@ -160,8 +174,27 @@ mod tests {
             distances: targets.distances.copy(),
             types: targets.types.as_ref().map(|types| certain(types, 3)),
         };
-        let total = hovernet_loss(&outputs, &targets).total().double_value(&[]);
+        let total = hovernet_loss(&outputs, &targets).total(&HoverNetWeights::PUBLISHED).double_value(&[]);
         assert!(total.abs() < 1e-4, "{total}");
+    }
+
+    #[test]
+    fn each_weight_counts_for_its_own_term() {
+        let targets = HoverNetTargets { types: None, ..targets() };
+        let outputs = HoverNetOutputs {
+            foreground: certain(&targets.foreground, 2),
+            // Squared errors of 1, and gradients that differ from none.
+            distances: Tensor::ones([1, 2, 2, 2], (Kind::Float, Device::Cpu)),
+            types: None,
+        };
+        let terms = hovernet_loss(&outputs, &targets);
+        let total = |distance_error, gradient_error| {
+            terms.total(&HoverNetWeights { distance_error, gradient_error }).double_value(&[])
+        };
+        let gradient = terms.gradient_error.double_value(&[]);
+        assert!(gradient > 0.1, "{gradient}");
+        assert!((total(3.0, 0.0) - 3.0).abs() < 1e-4);
+        assert!((total(0.0, 0.5) - 0.5 * gradient).abs() < 1e-4);
     }
 
     #[test]
@@ -176,7 +209,7 @@ mod tests {
         let terms = hovernet_loss(&outputs, &targets);
         assert!(terms.types.is_none());
         assert_eq!(terms.gradient_error.double_value(&[]), 0.0);
-        assert_eq!(terms.total().kind(), Kind::Float);
-        assert!(terms.total().double_value(&[]).is_finite());
+        assert_eq!(terms.total(&HoverNetWeights::PUBLISHED).kind(), Kind::Float);
+        assert!(terms.total(&HoverNetWeights::PUBLISHED).double_value(&[]).is_finite());
     }
 }

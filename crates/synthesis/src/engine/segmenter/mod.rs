@@ -8,7 +8,7 @@ mod training;
 mod view;
 
 pub use batch::{PatchBatch, Prepared};
-pub use phases::{PatchDraw, Phase, PhasePlan, Phases};
+pub use phases::{Decay, PatchDraw, Phase, PhasePlan, Phases};
 pub use segmenting::{PredictedMaps, Segmenting, Windows};
 pub use training::{Segmenter, SegmenterConfig, SegmenterUpdate};
 pub use view::panels;

@@ -1,6 +1,7 @@
 //! The two phases of training, and the patches of each step: all functions of (seed, step).
 
 use counterstain_tile::random::Stream;
+use counterstain_torch::optim::schedule::warmup_cosine;
 
 /// Which layers learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,18 @@ pub struct PhasePlan {
     pub batch_size: usize,
 }
 
+/// How the learning rate changes within each phase.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decay {
+    /// A tenth from this epoch of the phase on, as published; 0 keeps it.
+    Step(u64),
+    /// Linear rise over this share of the phase's steps, then half a cosine down to 0.
+    Cosine {
+        /// Share of the steps, 0 to 1.
+        warmup: f64,
+    },
+}
+
 /// The whole run.
 ///
 /// Epochs are counted through both phases. Epoch `e` cuts `patches` patches from every tile, in an order drawn
@@ -30,7 +43,7 @@ pub struct Phases {
     patches: usize,
     plans: [PhasePlan; 2],
     learning_rate: f64,
-    decay_after: u64,
+    decay: Decay,
     seed: u64,
 }
 
@@ -46,8 +59,7 @@ pub struct PatchDraw {
 }
 
 impl Phases {
-    /// A run over `tiles` tiles. `decay_after` is the epoch of each phase from which the learning rate is a tenth;
-    /// 0 keeps it.
+    /// A run over `tiles` tiles, whose learning rate begins each phase anew.
     ///
     /// # Panics
     /// Without tiles, patches or batch sizes: callers refuse these first.
@@ -56,12 +68,12 @@ impl Phases {
         patches: usize,
         plans: [PhasePlan; 2],
         learning_rate: f64,
-        decay_after: u64,
+        decay: Decay,
         seed: u64,
     ) -> Self {
         assert!(tiles > 0 && patches > 0, "a run needs tiles and patches");
         assert!(plans.iter().all(|plan| plan.batch_size > 0), "a step needs a batch size");
-        Self { tiles, patches, plans, learning_rate, decay_after, seed }
+        Self { tiles, patches, plans, learning_rate, decay, seed }
     }
 
     /// Patches of one epoch.
@@ -98,9 +110,20 @@ impl Phases {
 
     /// The learning rate of a step.
     pub fn learning_rate(&self, step: u64) -> f64 {
-        let before = if self.phase(step) == Phase::All { self.plans[0].epochs } else { 0 };
-        let decays = self.decay_after > 0 && self.epoch(step) - before >= self.decay_after;
-        self.learning_rate * if decays { 0.1 } else { 1.0 }
+        let (first_step, first_epoch, steps) = match self.phase(step) {
+            Phase::Decoders => (0, 0, self.first_steps()),
+            Phase::All => (self.first_steps(), self.plans[0].epochs, self.total_steps() - self.first_steps()),
+        };
+        match self.decay {
+            Decay::Step(after) if after > 0 && self.epoch(step) - first_epoch >= after => {
+                self.learning_rate * 0.1
+            }
+            Decay::Step(_) => self.learning_rate,
+            Decay::Cosine { warmup } => {
+                let warmup = (steps as f64 * warmup) as u64;
+                warmup_cosine(step - first_step, steps, warmup, self.learning_rate)
+            }
+        }
     }
 
     /// The order of an epoch's patches.
@@ -133,8 +156,12 @@ mod tests {
     use super::*;
 
     fn phases(first: u64, second: u64) -> Phases {
+        with_decay(first, second, Decay::Step(2))
+    }
+
+    fn with_decay(first: u64, second: u64, decay: Decay) -> Phases {
         let plan = |epochs, batch_size| PhasePlan { epochs, batch_size };
-        Phases::new(5, 2, [plan(first, 4), plan(second, 3)], 1.0, 2, 9)
+        Phases::new(5, 2, [plan(first, 4), plan(second, 3)], 1.0, decay, 9)
     }
 
     #[test]
@@ -158,6 +185,20 @@ mod tests {
         let rates: Vec<f64> = [0, 5, 6, 9, 16, 17].map(|step| run.learning_rate(step)).to_vec();
         assert_eq!(rates, [1.0, 1.0, 0.1, 1.0, 1.0, 0.1]);
         assert_eq!((run.phase(8), run.phase(9)), (Phase::Decoders, Phase::All));
+    }
+
+    #[test]
+    fn a_cosine_rises_and_falls_in_each_phase() {
+        // 12 steps of the first phase, 20 of the second.
+        let run = with_decay(4, 5, Decay::Cosine { warmup: 0.25 });
+        assert_eq!((run.first_steps(), run.total_steps()), (12, 32));
+        let rates =
+            |steps: std::ops::Range<u64>| -> Vec<f64> { steps.map(|step| run.learning_rate(step)).collect() };
+        for (rates, peak) in [(rates(0..12), 3), (rates(12..32), 5)] {
+            assert_eq!((rates[0], rates[peak]), (0.0, 1.0));
+            assert!(rates[..=peak].is_sorted() && rates[peak..].is_sorted_by(|a, b| a > b));
+            assert!(*rates.last().unwrap() > 0.0 && *rates.last().unwrap() < 0.05);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Adam; in the first the encoder gets no gradient, though its batch norms still follow the images.
 
 use super::batch::PatchBatch;
-use super::loss::{HoverNetOutputs, hovernet_loss};
+use super::loss::{HoverNetOutputs, HoverNetWeights, hovernet_loss};
 use super::phases::Phase;
 use crate::engine::error::Error;
 use crate::engine::loss::read_scalars;
@@ -31,6 +31,8 @@ pub struct SegmenterConfig {
     pub network: HoVerNetConfig,
     /// Dtype of products and convolutions; `None` computes in f32.
     pub dtype: Option<Kind>,
+    /// Weights of the loss terms.
+    pub weights: HoverNetWeights,
     /// Seed of the initial weights.
     pub seed: u64,
 }
@@ -113,7 +115,7 @@ impl Segmenter {
             types: maps.types.as_ref().map(last),
         };
         let loss = hovernet_loss(&outputs, &targets);
-        loss.total().backward();
+        loss.total(&self.config.weights).backward();
         self.adam.step(learning_rate);
 
         let mut named = vec![

@@ -5,8 +5,10 @@
 
 use super::annotations::Annotations;
 use crate::engine::Error;
+use crate::engine::segmenter::loss::HoverNetWeights;
 use crate::engine::segmenter::{
-    PatchBatch, PatchDraw, PhasePlan, Phases, Prepared, Segmenter, SegmenterConfig, SegmenterUpdate, panels,
+    Decay, PatchBatch, PatchDraw, PhasePlan, Phases, Prepared, Segmenter, SegmenterConfig, SegmenterUpdate,
+    panels,
 };
 use crate::engine::watch::{CONTRAST_EVERY, Watch};
 use crate::service::checkpoint::Checkpoints;
@@ -16,7 +18,9 @@ use crate::service::settings::{self, set};
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::JobKind;
-use counterstain_api::proto::synthesis::v1::{SegmenterAugmentation, SegmenterMode, TrainSegmenterSpec};
+use counterstain_api::proto::synthesis::v1::{
+    SegmenterAugmentation, SegmenterMode, SegmenterSchedule, TrainSegmenterSpec,
+};
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
 use counterstain_artifact::{
@@ -61,7 +65,11 @@ pub fn run(task: &Task, spec: &TrainSegmenterSpec, device: Device) -> Result<Dig
     let config = hovernet_config(&network)?;
     let seed = set(spec.seed, "seed")?;
     let dtype = settings::dtype(spec.dtype)?;
-    let mut model = Segmenter::new(SegmenterConfig { network: config, dtype, seed }, device)?;
+    let weights = HoverNetWeights {
+        distance_error: set(spec.hv_mse_weight, "hv_mse_weight")?,
+        gradient_error: set(spec.hv_gradient_mse_weight, "hv_gradient_mse_weight")?,
+    };
+    let mut model = Segmenter::new(SegmenterConfig { network: config, dtype, weights, seed }, device)?;
     if !spec.init.is_empty() {
         start(task, spec, &config, &mut model)?;
     }
@@ -123,9 +131,14 @@ fn phases(spec: &TrainSegmenterSpec, tiles: usize) -> Result<Phases, TaskError> 
         plan(spec.epochs, spec.batch_size, "epochs")?,
     ];
     let patches = set(spec.patches, "patches")? as usize;
-    let decay_after = u64::from(set(spec.decay_after, "decay_after")?);
+    let decay = match spec.schedule() {
+        SegmenterSchedule::Cosine => Decay::Cosine { warmup: set(spec.warmup, "warmup")? },
+        SegmenterSchedule::Step | SegmenterSchedule::Unspecified => {
+            Decay::Step(u64::from(set(spec.decay_after, "decay_after")?))
+        }
+    };
     let learning_rate = set(spec.learning_rate, "learning_rate")?;
-    Ok(Phases::new(tiles, patches, plans, learning_rate, decay_after, set(spec.seed, "seed")?))
+    Ok(Phases::new(tiles, patches, plans, learning_rate, decay, set(spec.seed, "seed")?))
 }
 
 /// Starts from the weights that the spec names.
@@ -213,7 +226,8 @@ impl Course<'_> {
     fn batch(&self, draws: &[PatchDraw]) -> Result<PatchBatch, TaskError> {
         let prepare = |draw: &PatchDraw| -> Result<Prepared, TaskError> {
             let tile = self.annotations.read(draw.tile)?;
-            let patch = tile.patch(self.side, self.augmentation, &mut self.phases.stream(draw));
+            let overhang = (self.side - self.output) / 2;
+            let patch = tile.patch(self.side, overhang, self.augmentation, &mut self.phases.stream(draw));
             let prepared = patch.and_then(|patch| Prepared::new(patch, self.output));
             prepared.map_err(|source| {
                 Error::Image { what: format!("sample {}", self.annotations.key(draw.tile)), source }.into()
