@@ -81,18 +81,27 @@ impl Scheduler {
         Ok(worker)
     }
 
-    async fn try_lease(&self, worker: &Worker) -> Result<Option<Handout>> {
+    async fn try_lease(&self, worker: &Worker) -> Result<Option<Box<Handout>>> {
         let offer = Offer { kinds: worker.kinds.clone(), profile: worker.profile.clone() };
-        let candidates = self.storage().free_parts(&offer, self.clock().now(), CANDIDATES).await?;
-        for (job, part) in candidates {
-            if self.reused(job, &worker.profile).await? {
-                continue;
+        loop {
+            let mut outrun = false;
+            let candidates = self.storage().free_parts(&offer, self.clock().now(), CANDIDATES).await?;
+            for (job, part) in candidates {
+                if self.reused(job, &worker.profile).await? {
+                    continue;
+                }
+                match self.grant(job, part, worker).await? {
+                    Grant::Given(handout) => return Ok(Some(handout)),
+                    Grant::Held => return Ok(None),
+                    Grant::Outrun => outrun = true,
+                }
             }
-            if let Some(handout) = self.grant(job, part, worker).await? {
-                return Ok(Some(handout));
+            // All who wait wake up at once and want the same first part; the jobs' further parts are free still, and
+            // nobody will be told of them again.
+            if !outrun {
+                return Ok(None);
             }
         }
-        Ok(None)
     }
 
     /// Ends a job with the artifact that has its key under this profile, if there is one.
@@ -111,29 +120,38 @@ impl Scheduler {
         Ok(self.store().has_manifest(&known.digest).await?.then_some(known.digest))
     }
 
-    /// None when somebody else was faster.
-    async fn grant(&self, job: JobId, part: u32, worker: &Worker) -> Result<Option<Handout>> {
+    async fn grant(&self, job: JobId, part: u32, worker: &Worker) -> Result<Grant> {
         let this = self.clone();
         let worker = worker.clone();
         whole(async move {
             let mut change = this.change().await?;
             // An earlier call of this worker, whose caller has gone, may have been given a part meanwhile.
             if change.transaction.held_part(worker.id).await?.is_some() {
-                return Ok(None);
+                return Ok(Grant::Held);
             }
             let event = Event::Lease { part, worker: worker.id, profile: worker.profile.clone() };
             match change.apply(job, event).await {
                 Ok(applied) => {
                     this.commit(change).await?;
                     let granted = Some(Granted { job: applied.job, part });
-                    Ok(Some(Handout { scheduler: this, worker: worker.id, granted }))
+                    let handout = Handout { scheduler: this, worker: worker.id, granted };
+                    Ok(Grant::Given(handout.into()))
                 }
-                Err(error) if error.code == ErrorCode::FailedPrecondition => Ok(None),
+                Err(error) if error.code == ErrorCode::FailedPrecondition => Ok(Grant::Outrun),
                 Err(error) => Err(error),
             }
         })
         .await
     }
+}
+
+/// What becomes of a wish for a part.
+enum Grant {
+    Given(Box<Handout>),
+    /// The worker has a part already.
+    Held,
+    /// Somebody else was faster.
+    Outrun,
 }
 
 /// A lease on its way to its worker. When the caller has hung up before it got there, the part is given

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::{JobKind, JobState, ListWorkersRequest, PartState};
 
+use counterstain_artifact::{ArtifactKind, ManifestParts};
+use serde_json::json;
+
 use crate::support::{System, answer, generate_layer, impatient, patient, profile, request, train_generator};
 
 #[tokio::test]
@@ -127,6 +130,30 @@ async fn explain_says_that_a_checkpoint_binds_the_job_to_a_profile() {
     assert!(other.idles().await);
     // Time passes the first worker by only in the listing: it is still connected and could do it.
     assert!(system.explain(&id).await[0].contains("idle workers"));
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn workers_that_wait_together_all_get_a_part_at_once() {
+    let system = System::start(patient()).await;
+    let mut waiting = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let worker = system.worker(name, &profile(2)).await;
+        waiting.push(tokio::spawn(async move { worker.try_lease(Duration::from_secs(60)).await }));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let dataset = system.dataset("d", waiting.len()).await.to_string();
+    let generator = system.put(ManifestParts::new(ArtifactKind::Generator, &json!({}))).await.to_string();
+    let job = request("paint", generate_layer(&generator, &dataset), false);
+    let started = Instant::now();
+    system.submit("k", vec![job]).await.unwrap();
+    let mut parts = Vec::new();
+    for lease in waiting {
+        parts.push(lease.await.unwrap().unwrap().expect("a part").part);
+    }
+    parts.sort_unstable();
+    assert_eq!(parts, [0, 1, 2, 3, 4, 5]);
+    assert!(started.elapsed() < Duration::from_secs(30), "waited for {:?}", started.elapsed());
     system.stop().await;
 }
 
