@@ -38,7 +38,7 @@ pub fn program(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
     for (variable, value) in [
         ("COUNTERSTAIN_LEASE_SECONDS", "4"),
-        // A checkpoint of the tiny encoder is 128 MiB: oftener fills the disk of a slow machine.
+        // A checkpoint of the tiny encoder is 128 MiB: oftener, a slow machine would do little else.
         ("COUNTERSTAIN_CHECKPOINT_SECONDS", "3"),
         ("RUST_LOG", "info"),
     ] {
@@ -230,8 +230,7 @@ impl Drop for Run {
     }
 }
 
-/// Digests of the finished artifacts in a data folder's store, by kind; checkpoints and parts left out. They
-/// depend on cadence or number of attempts, which nothing else may.
+/// Digests of the finished artifacts in a data folder's store, by kind; parts left out.
 pub fn artifacts(data: &Path) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut folders = vec![data.join("store/manifests")];
@@ -245,7 +244,7 @@ pub fn artifacts(data: &Path) -> BTreeMap<String, Vec<String>> {
             let bytes = fs::read(&path).expect("the manifest can be read");
             let Ok(manifest) = serde_json::from_slice::<Value>(&bytes) else { continue };
             let kind = manifest["kind"].as_str().unwrap_or_default().to_owned();
-            if !matches!(kind.as_str(), "checkpoint" | "layer-part" | "") {
+            if !matches!(kind.as_str(), "layer-part" | "") {
                 let name = path.strip_prefix(data).unwrap_or(&path).display().to_string();
                 found.entry(kind).or_default().push(name);
             }

@@ -42,7 +42,10 @@ fn a_run_that_was_killed_everywhere_gives_the_digests_of_an_undisturbed_one() {
     for kind in ["dataset", "generator", "layer", "encoder", "representations", "result"] {
         assert!(expected.contains_key(kind), "no {kind} in {expected:?}");
     }
-    fs::remove_dir_all(&data).expect("the folder can be removed"); // its checkpoints are large
+    // Every job has succeeded: nobody will go on from a checkpoint.
+    let left = fs::read_dir(data.join("store/checkpoints")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "checkpoints of {left} jobs are left");
+    fs::remove_dir_all(&data).expect("the folder can be removed");
 
     let disturbed = Run::start(&folder, "disturbed");
     let data = disturbed.data().to_owned();
@@ -57,6 +60,8 @@ fn a_run_that_was_killed_everywhere_gives_the_digests_of_an_undisturbed_one() {
     let again = disturbed.result(PATIENCE);
     assert_eq!(artifacts(&data), expected);
     assert_eq!(again, result);
+    let left = fs::read_dir(data.join("store/checkpoints")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "checkpoints of {left} jobs are left");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use counterstain_api::{Digest, Profile};
 pub use error::Error;
 pub use manifest::{ArtifactKind, Manifest, NamedInput, NamedObject, SCHEMA};
 pub use retry::RetryPolicy;
-pub use store::{ObjectRef, Store};
+pub use store::{CheckpointPlace, ObjectRef, PlacedCheckpoint, Store};
 
 /// Name of the weights object in generators and encoders.
 pub const WEIGHTS: &str = "weights.safetensors";

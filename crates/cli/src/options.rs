@@ -239,7 +239,7 @@ pub struct RetryOptions {
 /// `artifacts`.
 #[derive(Debug, Args)]
 pub struct ArtifactsOptions {
-    /// Only this kind: dataset, layer, generator, encoder, representations, result, checkpoint, layer-part.
+    /// Only this kind: dataset, layer, generator, encoder, representations, result, layer-part.
     #[arg(long, default_value = "")]
     pub kind: String,
     /// At most this many.

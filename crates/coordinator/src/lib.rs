@@ -47,7 +47,8 @@ pub async fn run(
     tracing::info!(%address, database = options.database, store = store.location(), "started");
     let scheduler = Scheduler::start(storage.clone(), store, options.policy(), stop).await?;
     ready(address);
-    let served = service::serve(scheduler, listener).await;
+    let served = service::serve(scheduler.clone(), listener).await;
+    scheduler.settle().await;
     storage.close().await;
     served
 }

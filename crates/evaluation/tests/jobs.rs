@@ -204,8 +204,8 @@ fn floors_stand_beside_the_encoders_and_a_resumed_job_gives_the_same_digest() {
         task.stop_after = Some(14);
     });
     assert!(stopped.unwrap_err().is_stop());
-    let (last, _) = *recorder.checkpoints().last().unwrap();
-    let (resumed, _) = other.run(evaluate(&encoders, &dataset), |task| task.checkpoint = Some(last));
+    let last = recorder.checkpoints().pop();
+    let (resumed, _) = other.run(evaluate(&encoders, &dataset), |task| task.checkpoint = last);
     assert_eq!(resumed.unwrap(), undisturbed);
 }
 
@@ -233,8 +233,8 @@ fn an_embed_job_makes_the_representations_that_evaluate_uses() {
         task.checkpoint_interval = Duration::ZERO;
     });
     assert_eq!(Some(embedded.unwrap()), used);
-    let (middle, step) = recorder.checkpoints()[3];
-    assert!(step > 0 && step < 72);
+    let middle = recorder.checkpoints().remove(3);
+    assert!(middle.place.step > 0 && middle.place.step < 72);
     let (resumed, _) = bench.run(embed(&encoder, &dataset), |task| task.checkpoint = Some(middle));
     assert_eq!(Some(resumed.unwrap()), used);
 }
@@ -327,7 +327,7 @@ fn a_checkpoint_of_another_spec_is_refused() {
         task.checkpoint_interval = Duration::ZERO;
         task.stop_after = Some(1);
     });
-    let (checkpoint, _) = recorder.checkpoints()[0];
+    let checkpoint = recorder.checkpoints().remove(0);
     let Kind::Embed(mut spec) = embed(&encoder, &dataset) else { unreachable!() };
     spec.batch_size = Some(16);
     let (outcome, _) = bench.run(Kind::Embed(spec), |task| task.checkpoint = Some(checkpoint));

@@ -8,7 +8,7 @@ use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_artifact::{
     ArtifactKind, CheckpointBody, Digest, GeneratorBody, GeneratorNetwork, LayerKind, ManifestParts,
-    get_named, put_artifact,
+    PlacedCheckpoint, get_named, put_artifact,
 };
 use counterstain_torch::{from_safetensors, to_safetensors};
 use serde_json::{Value, json};
@@ -48,9 +48,10 @@ fn a_run_that_is_cut_off_anywhere_ends_in_the_same_artifact() {
         task.stop_after = Some(2);
         let (outcome, recorder) = world.run(task);
         assert!(outcome.unwrap_err().is_stop());
-        let (digest, step) = recorder.checkpoints()[1];
+        checkpoint = recorder.checkpoints().pop();
+        let step = checkpoint.as_ref().unwrap().place.step;
         assert_eq!(step, last_step + 2);
-        (checkpoint, last_step) = (Some(digest), step);
+        last_step = step;
     }
     let mut task = world.task(KIND, &spec);
     task.checkpoint = checkpoint;
@@ -128,21 +129,22 @@ fn a_checkpoint_of_another_spec_or_schema_is_refused() {
     let mut task = world.task(KIND, &spec);
     task.checkpoint_interval = Duration::ZERO;
     task.stop_after = Some(1);
-    let own = world.run(task).1.checkpoints()[0].0;
+    let own = world.run(task).1.checkpoints().remove(0);
 
     let mut other = world.task(KIND, &with(spec.clone(), &json!({"seed": 8})));
-    other.checkpoint = Some(own);
+    other.checkpoint = Some(own.clone());
     let error = world.run(other).0.unwrap_err();
     assert_eq!(error.code, ErrorCode::FailedPrecondition);
     assert!(error.message.contains("belongs to spec"), "{}", error.message);
 
-    let manifest = world.runtime.block_on(world.store.manifest(&own)).unwrap();
+    let store = world.store.checkpoint(&own.place);
+    let manifest = world.runtime.block_on(store.manifest(&own.digest)).unwrap();
     let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint).unwrap();
     let newer = CheckpointBody { schema: body.schema + 1, ..body };
     let parts = ManifestParts::new(ArtifactKind::Checkpoint, &newer);
-    let newer = world.runtime.block_on(put_artifact(&world.store, parts, Vec::new())).unwrap();
+    let digest = world.runtime.block_on(put_artifact(&store, parts, Vec::new())).unwrap();
     let mut task = world.task(KIND, &spec);
-    task.checkpoint = Some(newer);
+    task.checkpoint = Some(PlacedCheckpoint { digest, ..own });
     assert_eq!(world.run(task).0.unwrap_err().code, ErrorCode::NewerSchema);
 }
 
@@ -154,11 +156,12 @@ fn losses_that_are_not_finite_fail_the_job_at_their_step_and_are_never_committed
     let mut task = world.task(KIND, &spec);
     task.checkpoint_interval = Duration::ZERO;
     task.stop_after = Some(2);
-    let good = world.run(task).1.checkpoints()[1].0;
+    let good = world.run(task).1.checkpoints().remove(1);
 
     // A run on the brink: finite, but the next forward pass overflows.
-    let manifest = world.runtime.block_on(world.store.manifest(&good)).unwrap();
-    let state = world.runtime.block_on(get_named(&world.store, &manifest, "state.safetensors")).unwrap();
+    let store = world.store.checkpoint(&good.place);
+    let manifest = world.runtime.block_on(store.manifest(&good.digest)).unwrap();
+    let state = world.runtime.block_on(get_named(&store, &manifest, "state.safetensors")).unwrap();
     let mut tensors = from_safetensors(&state).unwrap();
     for (name, tensor) in &mut tensors {
         if name == "discriminator/model.8.bias" {
@@ -168,10 +171,10 @@ fn losses_that_are_not_finite_fail_the_job_at_their_step_and_are_never_committed
     let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint).unwrap();
     let parts = ManifestParts::new(ArtifactKind::Checkpoint, &body);
     let objects = vec![("state.safetensors".to_owned(), to_safetensors(&tensors).unwrap().into())];
-    let brink = world.runtime.block_on(put_artifact(&world.store, parts, objects)).unwrap();
+    let digest = world.runtime.block_on(put_artifact(&store, parts, objects)).unwrap();
 
     let mut task = world.task(KIND, &spec);
-    task.checkpoint = Some(brink);
+    task.checkpoint = Some(PlacedCheckpoint { digest, ..good });
     task.checkpoint_interval = Duration::ZERO;
     let (outcome, recorder) = world.run(task);
     let error = outcome.unwrap_err();

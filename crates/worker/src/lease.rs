@@ -9,11 +9,11 @@ use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::artifact::v1::artifact_service_client::ArtifactServiceClient;
 use counterstain_api::proto::job::v1::worker_service_client::WorkerServiceClient;
 use counterstain_api::proto::job::v1::{
-    CompleteRequest, FailRequest, HeartbeatRequest, Lease, LeaseRef, ReleaseRequest,
+    CheckpointRef, CompleteRequest, FailRequest, HeartbeatRequest, Lease, LeaseRef, ReleaseRequest,
 };
 use counterstain_api::{Digest, Profile};
-use counterstain_artifact::Store;
 use counterstain_artifact::dataset::Reader;
+use counterstain_artifact::{CheckpointPlace, PlacedCheckpoint, Store};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -97,15 +97,19 @@ fn new_task(
     report: &Arc<Report>,
 ) -> Result<Task, TaskError> {
     let faulty = |what: &str| TaskError::new(ErrorCode::Internal, format!("the lease's {what} is faulty"));
-    let checkpoint = match lease.checkpoint.as_str() {
-        "" => None,
-        text => Some(text.parse::<Digest>().map_err(|_| faulty("checkpoint"))?),
+    let placed = |saved: &CheckpointRef| {
+        let digest = saved.digest.parse().map_err(|_| faulty("checkpoint"))?;
+        let (job, part) = (lease.job_id.clone(), lease.part);
+        let place = CheckpointPlace { job, part, fence: saved.fence, step: saved.step };
+        Ok::<_, TaskError>(PlacedCheckpoint { digest, place })
     };
+    let checkpoint = lease.checkpoint.as_ref().map(placed).transpose()?;
     Ok(Task {
         job_id: lease.job_id.clone(),
         part: lease.part,
         part_count: lease.part_count,
         attempt: lease.attempt,
+        fence: lease.fence,
         spec: lease.spec.clone().ok_or_else(|| faulty("spec"))?,
         checkpoint,
         profile: place.profile.clone(),

@@ -9,6 +9,7 @@
 //! A lease that was lost stops the engine at its next [`Task::check`]; whatever it still writes carries the
 //! old fence and is refused.
 
+mod checkpoint;
 mod control;
 mod error;
 pub mod images;
@@ -23,6 +24,7 @@ pub mod testing;
 use counterstain_api::Digest;
 use counterstain_api::proto::job::v1::JobKind;
 
+pub use checkpoint::{NewCheckpoint, SavedCheckpoint};
 pub use control::{Control, Refused};
 pub use error::TaskError;
 pub use options::WorkerOptions;

@@ -9,8 +9,8 @@ use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::{JobSpec, Picture};
 use counterstain_api::spec;
 use counterstain_api::{Digest, Profile};
-use counterstain_artifact::Store;
 use counterstain_artifact::dataset::Reader;
+use counterstain_artifact::{PlacedCheckpoint, Store};
 use counterstain_tile::Tile;
 use counterstain_tile::encode::encode_png;
 use counterstain_tile::strip::side_by_side;
@@ -31,8 +31,9 @@ pub struct Task {
     pub(crate) part: u32,
     pub(crate) part_count: u32,
     pub(crate) attempt: u32,
+    pub(crate) fence: u64,
     pub(crate) spec: JobSpec,
-    pub(crate) checkpoint: Option<Digest>,
+    pub(crate) checkpoint: Option<PlacedCheckpoint>,
     pub(crate) profile: Profile,
     pub(crate) store: Store,
     pub(crate) reader: Reader,
@@ -98,29 +99,6 @@ impl Task {
     /// Waits for I/O on the runtime.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
-    }
-
-    /// The checkpoint to go on from; none for a new start.
-    pub fn checkpoint(&self) -> Option<Digest> {
-        self.checkpoint
-    }
-
-    /// Whether it is time for a checkpoint: by the clock, or because the process is about to end.
-    /// The cadence must not change any bit of the output.
-    pub fn checkpoint_due(&self) -> bool {
-        let last = *self.last_checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        last.elapsed() >= self.checkpoint_interval || self.report.stopped() == Some(Stop::ShuttingDown)
-    }
-
-    /// Names a checkpoint, already in the store, as the one to go on from. Returns when the coordinator has
-    /// it; while the coordinator cannot be reached it waits.
-    ///
-    /// # Errors
-    /// The lease was lost (pass it on), or the checkpoint was refused.
-    pub fn commit_checkpoint(&self, checkpoint: &Digest, step: u64) -> Result<(), TaskError> {
-        self.persist(|| self.control.commit_checkpoint(checkpoint, step))?;
-        *self.last_checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-        Ok(())
     }
 
     /// The artifact that a job of this spec under this task's profile would make, if it exists.
@@ -199,7 +177,7 @@ impl Task {
     }
 
     /// Repeats a call while the coordinator cannot be reached.
-    fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, TaskError>
+    pub(crate) fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, TaskError>
     where
         F: Future<Output = Result<T, Refused>>,
     {

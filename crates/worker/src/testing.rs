@@ -7,24 +7,28 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use counterstain_api::proto::job::v1::{JobSpec, Picture};
 use counterstain_api::{Digest, Profile};
-use counterstain_artifact::Store;
 use counterstain_artifact::dataset::Reader;
+use counterstain_artifact::{CheckpointPlace, PlacedCheckpoint, Store};
 use tokio::runtime::Handle;
 
 use crate::report::{Report, Stop};
 use crate::{Control, Refused, Task};
 
+const JOB: &str = "test";
+const FENCE: u64 = 1;
+
 /// What a task under test committed; may also stop it after a number of checkpoints.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    checkpoints: Mutex<Vec<(Digest, u64)>>,
+    part: u32,
+    checkpoints: Mutex<Vec<PlacedCheckpoint>>,
     stop_after: Option<usize>,
     report: Arc<Report>,
 }
 
 impl Recorder {
-    /// The commits so far: digest and step.
-    pub fn checkpoints(&self) -> Vec<(Digest, u64)> {
+    /// The checkpoints so far; none was removed.
+    pub fn checkpoints(&self) -> Vec<PlacedCheckpoint> {
         self.checkpoints.lock().expect("no test panics while it holds the lock").clone()
     }
 
@@ -49,7 +53,8 @@ impl Recorder {
 impl Control for Recorder {
     async fn commit_checkpoint(&self, checkpoint: &Digest, step: u64) -> Result<(), Refused> {
         let mut checkpoints = self.checkpoints.lock().expect("no test panics while it holds the lock");
-        checkpoints.push((*checkpoint, step));
+        let place = CheckpointPlace { job: JOB.to_owned(), part: self.part, fence: FENCE, step };
+        checkpoints.push(PlacedCheckpoint { digest: *checkpoint, place });
         if self.stop_after == Some(checkpoints.len()) {
             self.report.stop(Stop::LeaseLost);
         }
@@ -72,7 +77,7 @@ pub struct TestTask {
     /// The store.
     pub store: Store,
     /// Checkpoint to go on from.
-    pub checkpoint: Option<Digest>,
+    pub checkpoint: Option<PlacedCheckpoint>,
     /// Part and number of parts.
     pub part: (u32, u32),
     /// Time between checkpoints; zero means one at every opportunity.
@@ -102,14 +107,19 @@ impl TestTask {
     /// the engine on a plain thread or in `spawn_blocking`.
     pub fn build(self, cache_dir: &Path, handle: Handle) -> (Task, Arc<Recorder>) {
         let report = Arc::new(Report::default());
-        let recorder =
-            Arc::new(Recorder { stop_after: self.stop_after, report: report.clone(), ..Recorder::default() });
+        let recorder = Arc::new(Recorder {
+            part: self.part.0,
+            stop_after: self.stop_after,
+            report: report.clone(),
+            ..Recorder::default()
+        });
         let reader = Reader::new(self.store.clone(), cache_dir, 1 << 30, handle.clone());
         let task = Task {
-            job_id: "test".to_owned(),
+            job_id: JOB.to_owned(),
             part: self.part.0,
             part_count: self.part.1,
             attempt: 1,
+            fence: FENCE,
             spec: self.spec,
             checkpoint: self.checkpoint,
             profile: Profile {

@@ -1,8 +1,10 @@
 //! The store: content-addressed objects and manifests in a folder, in memory or in S3.
 //!
 //! Keys are `objects/sha256/ab/cdef…` and `manifests/sha256/ab/cdef…`. Each is written once, with
-//! put-if-absent; a write that finds its key taken verifies what is there and mends it if it is damaged.
+//! put-if-absent; a write that finds its key taken verifies what is there and mends it if it is damaged. Nothing is
+//! ever removed but checkpoints, which lie apart.
 
+mod checkpoints;
 mod folder;
 mod probe;
 mod read;
@@ -23,6 +25,8 @@ use crate::location::{self, Opened};
 use crate::manifest::Manifest;
 use crate::retry::{self, Failure, RetryPolicy};
 
+pub use checkpoints::{CheckpointPlace, PlacedCheckpoint};
+
 /// A manifest is a list of names; anything larger than this is not one.
 const LARGEST_MANIFEST: u64 = 64 << 20;
 
@@ -41,6 +45,7 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
@@ -92,15 +97,7 @@ impl Store {
 
     /// The same store with another patience.
     pub fn with_retry(&self, retry: RetryPolicy) -> Self {
-        let Inner { objects, prefix, folder, location, .. } = &*self.inner;
-        let inner = Inner {
-            objects: objects.clone(),
-            prefix: prefix.clone(),
-            folder: folder.clone(),
-            location: location.clone(),
-            retry,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Inner { retry, ..(*self.inner).clone() }.into() }
     }
 
     /// Where it is, for messages.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use counterstain_artifact::dataset::{Dataset, Layer, Reader};
 use counterstain_artifact::{
-    ArtifactKind, Digest, Error, LayerBody, LayerPartBody, Manifest, ManifestParts, ResultBody, SCHEMA,
-    Store, get_named, layer_from_parts, put_artifact,
+    ArtifactKind, CheckpointPlace, Digest, Error, LayerBody, LayerPartBody, Manifest, ManifestParts,
+    ResultBody, SCHEMA, Store, get_named, layer_from_parts, put_artifact,
 };
 use tokio::runtime::{Handle, Runtime};
 
@@ -16,7 +16,7 @@ type Case = fn(Store, &Handle);
 /// Runs every case, each on a fresh store.
 pub fn run(mut fresh: impl FnMut() -> Store) {
     let runtime = Runtime::new().unwrap();
-    let cases: [(&str, Case); 9] = [
+    let cases: [(&str, Case); 10] = [
         ("probe", |store, handle| handle.block_on(probe_accepts_the_store(store))),
         ("objects", |store, handle| handle.block_on(objects_come_back(store))),
         ("files", |store, handle| handle.block_on(files_are_objects(store))),
@@ -25,6 +25,7 @@ pub fn run(mut fresh: impl FnMut() -> Store) {
         ("race", |store, handle| handle.block_on(racing_writers_all_succeed(store))),
         ("manifests", |store, handle| handle.block_on(manifests_are_listed_and_checked(store))),
         ("artifacts", |store, handle| handle.block_on(artifacts_are_named_objects(store))),
+        ("checkpoints", |store, handle| handle.block_on(checkpoints_lie_apart_and_can_be_removed(store))),
         ("datasets", datasets_and_layers_are_read_by_sample),
     ];
     for (name, case) in cases {
@@ -136,6 +137,50 @@ async fn manifests_are_listed_and_checked(store: Store) {
     assert!(matches!(store.put_manifest(&manifest).await.unwrap_err(), Error::Invalid { .. }));
     let error = Dataset::open(&store, &digests[0]).await.unwrap_err();
     assert!(error.to_string().contains("is a result; a dataset is needed here"), "{error}");
+}
+
+async fn checkpoints_lie_apart_and_can_be_removed(store: Store) {
+    let place = |job: &str, part, fence, step| CheckpointPlace { job: job.to_owned(), part, fence, step };
+    let body = ResultBody { rows: 1 };
+    let write = async |store: &Store| {
+        let objects = vec![("state".to_owned(), noise(9, 5_000)), ("large".to_owned(), noise(8, 9 << 20))];
+        put_artifact(store, ManifestParts::new(ArtifactKind::Result, &body), objects).await.unwrap()
+    };
+    store.remove_checkpoints("a").await.unwrap();
+    store.remove_older_checkpoints(&place("a", 0, 3, 3)).await.unwrap();
+    assert_eq!(store.jobs_with_checkpoints().await.unwrap(), [""; 0]);
+
+    // The same bytes everywhere, and once as an artifact.
+    let digest = write(&store).await;
+    let latest = place("a", 0, 12, 200);
+    let superseded = [place("a", 0, 12, 30), place("a", 0, 9, 500)];
+    let others = [latest.clone(), place("a", 0, 100, 1), place("a", 1, 1, 1), place("ab", 0, 1, 1)];
+    for place in superseded.iter().chain(&others) {
+        assert_eq!(write(&store.checkpoint(place)).await, digest);
+    }
+    assert_eq!(store.list_manifests().await.unwrap(), [digest], "checkpoints are not listed");
+
+    for _ in 0..2 {
+        store.remove_older_checkpoints(&latest).await.unwrap();
+        for place in &superseded {
+            let gone = store.checkpoint(place);
+            assert!(!gone.has_manifest(&digest).await.unwrap(), "{place:?}");
+            assert_eq!(gone.object_size(&Digest::of(&noise(9, 5_000))).await.unwrap(), None, "{place:?}");
+        }
+    }
+    for store in others.iter().map(|place| store.checkpoint(place)).chain([store.clone()]) {
+        let manifest = store.manifest(&digest).await.unwrap();
+        assert_eq!(get_named(&store, &manifest, "state").await.unwrap(), noise(9, 5_000));
+    }
+
+    let mut jobs = store.jobs_with_checkpoints().await.unwrap();
+    jobs.sort();
+    assert_eq!(jobs, ["a", "ab"]);
+    store.remove_checkpoints("a").await.unwrap();
+    assert_eq!(store.jobs_with_checkpoints().await.unwrap(), ["ab"], "the names begin alike");
+    assert!(!store.checkpoint(&latest).has_manifest(&digest).await.unwrap());
+    // A place is as good as new.
+    assert_eq!(write(&store.checkpoint(&latest)).await, digest);
 }
 
 async fn artifacts_are_named_objects(store: Store) {

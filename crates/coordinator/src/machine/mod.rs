@@ -181,6 +181,8 @@ pub struct Checkpoint {
     pub digest: Digest,
     /// The step it was taken at.
     pub step: u64,
+    /// Fence of the lease that it was taken under.
+    pub fence: u64,
 }
 
 /// Why something ended without success.

@@ -10,12 +10,14 @@ use crate::machine::{self, Effect, Event, JobId, Level, Millis, Policy};
 use crate::storage::{Artifact, NewLogLine, Revision, StoredJob, Transaction};
 
 /// What to do once a change is committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signals {
     /// A part may be free.
     pub work: bool,
     /// A job waits to be divided or assembled.
     pub prepare: bool,
+    /// Jobs that have succeeded.
+    pub succeeded: Vec<JobId>,
 }
 
 /// A change in the making. Dropping it undoes it.
@@ -102,6 +104,7 @@ impl Change {
                 Effect::Assemble => self.signals.prepare = true,
                 Effect::WorkAvailable => self.signals.work = true,
                 Effect::TellSucceeded(output) => {
+                    self.signals.succeeded.push(job.id);
                     let substitution = Some((format!("@{}", job.name), output));
                     self.tell(job, Event::DependencySucceeded(job.id), substitution, queue).await?;
                 }

@@ -6,6 +6,7 @@
 //! assembling an output, ending a lease) is found in the database again after a restart.
 
 mod change;
+mod checkpoints;
 mod index;
 mod leasing;
 mod prepare;
@@ -19,6 +20,7 @@ use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_artifact::Store;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -50,6 +52,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// A job waits to be divided or assembled.
     prepare: Notify,
+    /// Removals that are under way.
+    removals: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -73,6 +77,7 @@ impl Scheduler {
             work: watch::Sender::new(0),
             changes: watch::Sender::new(0),
             prepare: Notify::new(),
+            removals: TaskTracker::new(),
             stop,
         };
         let scheduler = Self { inner: Arc::new(inner) };
@@ -81,6 +86,7 @@ impl Scheduler {
         }
         tokio::spawn(scheduler.clone().sweep());
         tokio::spawn(scheduler.clone().prepare());
+        tokio::spawn(scheduler.clone().remove_left_behind());
         Ok(scheduler)
     }
 
@@ -211,7 +217,7 @@ impl Scheduler {
     }
 
     async fn commit(&self, change: Change) -> Result<()> {
-        let Signals { work, prepare } = change.commit().await?;
+        let Signals { work, prepare, succeeded } = change.commit().await?;
         self.inner.changes.send_modify(|count| *count += 1);
         if work {
             self.inner.work.send_modify(|count| *count += 1);
@@ -219,6 +225,7 @@ impl Scheduler {
         if prepare {
             self.inner.prepare.notify_one();
         }
+        succeeded.into_iter().for_each(|job| self.remove_checkpoints(job));
         Ok(())
     }
 }

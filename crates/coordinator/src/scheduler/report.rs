@@ -1,4 +1,4 @@
-//! What the holder of a lease reports: heartbeats, checkpoints, and how its attempt ends.
+//! What the holder of a lease reports: heartbeats, and how its attempt ends.
 //!
 //! Manifests are read and checked before the transaction, and the fence inside it.
 
@@ -9,7 +9,7 @@ use counterstain_api::proto::job::v1::{Metric, Picture};
 
 use super::{Result, Scheduler, whole};
 use crate::limits;
-use crate::machine::{self, Checkpoint, Claim, Event, Failure, JobId};
+use crate::machine::{self, Claim, Event, Failure, JobId};
 use crate::storage::{NewLogLine, StoredJob};
 
 /// What a heartbeat carries.
@@ -59,20 +59,6 @@ impl Scheduler {
         .await
     }
 
-    /// Keeps a part's new checkpoint.
-    ///
-    /// # Errors
-    /// The claim is stale, the checkpoint is not one of this job or not further than the last, or store or
-    /// database fail.
-    pub async fn commit_checkpoint(&self, job: JobId, claim: Claim, checkpoint: Checkpoint) -> Result<()> {
-        let event = Event::CommitCheckpoint(claim, checkpoint.clone());
-        let stored = self.try_on(job, &event).await?;
-        let manifest = self.verify_checkpoint(&stored, &checkpoint.digest, checkpoint.step).await?;
-        let artifacts = self.lineage(checkpoint.digest, &manifest, Some(job)).await?;
-        self.act_with(job, event, artifacts).await?;
-        Ok(())
-    }
-
     /// Takes a part's output.
     ///
     /// # Errors
@@ -105,7 +91,7 @@ impl Scheduler {
     }
 
     /// The job, if it would accept the event now: a stale worker is refused before the store is asked.
-    async fn try_on(&self, job: JobId, event: &Event) -> Result<StoredJob> {
+    pub(super) async fn try_on(&self, job: JobId, event: &Event) -> Result<StoredJob> {
         let view = self.storage().jobs(&[job]).await?.pop();
         let view =
             view.ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("there is no job {job}")))?;

@@ -1,9 +1,9 @@
-//! Checks of what workers commit, against the manifests in the store.
+//! Checks of the outputs that workers commit, against the manifests in the store.
 
 use counterstain_api::error::{ApiError, ErrorCode};
 use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::{Digest, spec};
-use counterstain_artifact::{ArtifactKind, CheckpointBody, LayerPartBody, Manifest};
+use counterstain_artifact::{ArtifactKind, LayerPartBody, Manifest};
 
 use super::{Result, Scheduler};
 use crate::storage::StoredJob;
@@ -54,28 +54,6 @@ impl Scheduler {
             );
             let help = "the manifest must hold the lease's canonical spec and the profile that the worker registered";
             return Err(ApiError::new(ErrorCode::InvalidArgument, message).help(help));
-        }
-        Ok(manifest)
-    }
-
-    /// Reads a checkpoint and checks that it is one of this kind of job, at this step.
-    pub(super) async fn verify_checkpoint(
-        &self,
-        job: &StoredJob,
-        checkpoint: &Digest,
-        step: u64,
-    ) -> Result<Manifest> {
-        let manifest = self.store().manifest(checkpoint).await?;
-        let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
-        if body.job_kind != spec::kind_name(job.kind) || body.step != step {
-            let message = format!(
-                "checkpoint {} is of {} at step {}, not of {} at step {step}",
-                checkpoint.short(),
-                body.job_kind,
-                body.step,
-                spec::kind_name(job.kind),
-            );
-            return Err(ApiError::new(ErrorCode::InvalidArgument, message));
         }
         Ok(manifest)
     }

@@ -116,7 +116,12 @@ impl ArtifactService for Artifacts {
                 .map(ArtifactKind::as_str)
                 .collect()
         } else {
-            vec![kind.parse::<ArtifactKind>().map_err(|error| fault("kind", error.to_string()))?.as_str()]
+            let kind = kind.parse::<ArtifactKind>().map_err(|error| fault("kind", error.to_string()))?;
+            if kind == ArtifactKind::Checkpoint {
+                let what = "checkpoints come and go and are not listed; a job names the latest of each part";
+                return Err(fault("kind", what).into());
+            }
+            vec![kind.as_str()]
         };
         let before = match page_token.as_str() {
             "" => None,

@@ -159,7 +159,7 @@ mod tests {
     fn job() -> StoredJob {
         let digest = counterstain_api::Digest::of(b"checkpoint");
         let mut job = Job::new([].into(), false, false);
-        let checkpoint = Some(Checkpoint { digest, step: 5 });
+        let checkpoint = Some(Checkpoint { digest, step: 5, fence: 1 });
         job.parts = vec![Part { state: PartState::FREE, fence: 1, checkpoint, failures: 0, lost: 0 }];
         job.profile = Some(profile(2));
         StoredJob {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::convert::{self, fault};
 use super::principal::{Role, require};
 use crate::limits;
-use crate::machine::{Checkpoint, Claim, Failure, JobId, Level};
+use crate::machine::{Claim, Failure, JobId, Level};
 use crate::scheduler::{Beat, Granted, Scheduler};
 use crate::storage::{NewLogLine, Worker};
 
@@ -99,7 +99,7 @@ impl WorkerService for Workers {
         let (job, claim) = claim(lease.as_ref())?;
         let digest = convert::digest("checkpoint", &checkpoint)?;
         check_step("step", step)?;
-        self.scheduler.commit_checkpoint(job, claim, Checkpoint { digest, step }).await?;
+        self.scheduler.commit_checkpoint(job, claim, digest, step).await?;
         Ok(Response::new(wire::CommitCheckpointResponse {}))
     }
 
@@ -134,6 +134,11 @@ impl WorkerService for Workers {
 fn lease(granted: Granted, duration: u64) -> wire::Lease {
     let Granted { job, part } = granted;
     let leased = &job.job.parts[part as usize];
+    let checkpoint = leased.checkpoint.as_ref().map(|latest| wire::CheckpointRef {
+        digest: latest.digest.to_string(),
+        step: latest.step,
+        fence: latest.fence,
+    });
     wire::Lease {
         job_id: job.id.to_string(),
         pipeline_name: job.pipeline_name,
@@ -143,7 +148,7 @@ fn lease(granted: Granted, duration: u64) -> wire::Lease {
         attempt: convert::attempt(leased.fence),
         fence: leased.fence,
         spec: Some(job.spec),
-        checkpoint: leased.checkpoint.as_ref().map(|latest| latest.digest.to_string()).unwrap_or_default(),
+        checkpoint,
         duration: Some(convert::duration(duration)),
     }
 }

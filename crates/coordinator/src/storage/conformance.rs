@@ -120,7 +120,7 @@ pub(crate) async fn a_job_comes_back_as_it_was_written(storage: &dyn Storage) {
             part(PartState::Pending { not_before: 77 }),
             part(PartState::Leased(Lease { worker, expires_at: 99 })),
             part(PartState::Done { output: digest }),
-            Part { checkpoint: Some(Checkpoint { digest, step: 8 }), ..part(PartState::Failed) },
+            Part { checkpoint: Some(Checkpoint { digest, step: 8, fence: 2 }), ..part(PartState::Failed) },
         ];
         stored.job.profile = Some(profile());
         stored.job.failure = Some(Failure::new(ErrorCode::NonFinite, "the loss is NaN"));

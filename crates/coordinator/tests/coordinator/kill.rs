@@ -30,7 +30,7 @@ impl Drop for Process {
 fn command(folder: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_counterstain-coordinator"));
     let database = format!("sqlite:{}", folder.join("c.sqlite").display());
-    command.args(["--listen", listen, "--database", &database, "--lease-seconds", "2"]);
+    command.args(["--listen", listen, "--database", &database, "--lease-seconds", "60"]);
     command.arg("--store").arg(folder.join("store"));
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
@@ -67,7 +67,7 @@ async fn dataset(store: &Store) -> String {
     store.put_manifest(&manifest).await.unwrap().to_string()
 }
 
-async fn checkpoint(store: &Store, step: u64) -> String {
+async fn checkpoint(store: &Store, lease: &Lease, step: u64) -> String {
     let body = CheckpointBody {
         job_kind: "train_generator".to_owned(),
         step,
@@ -76,7 +76,7 @@ async fn checkpoint(store: &Store, step: u64) -> String {
         schema: 1,
     };
     let manifest = ManifestParts::new(ArtifactKind::Checkpoint, &body).manifest(Vec::new());
-    store.put_manifest(&manifest).await.unwrap().to_string()
+    store.checkpoint(&crate::support::place(lease, step)).put_manifest(&manifest).await.unwrap().to_string()
 }
 
 /// What was acknowledged before the process died.
@@ -130,7 +130,7 @@ async fn write(channel: Channel, store: Store, dataset: String, known: &mut Ackn
             return;
         }
         known.metrics = step;
-        let checkpoint = checkpoint(&store, step).await;
+        let checkpoint = checkpoint(&store, lease, step).await;
         let commit = CommitCheckpointRequest { lease: reference, checkpoint: checkpoint.clone(), step };
         if workers.commit_checkpoint(commit).await.is_err() {
             return;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod artifacts;
+mod checkpoints;
 mod kill;
 mod leases;
 mod pipelines;

@@ -126,7 +126,10 @@ async fn a_failed_job_blocks_its_dependants_until_it_is_retried() {
     answer(system.jobs.clone().retry_job(retry).await).unwrap();
     assert_eq!(system.job(&jobs[3].id).await.state(), JobState::Waiting);
     let lease = worker.lease().await;
-    assert_eq!((lease.job_name.as_str(), lease.checkpoint), ("generator", checkpoint.to_string()));
+    assert_eq!(
+        (lease.job_name.as_str(), lease.checkpoint.unwrap().digest),
+        ("generator", checkpoint.to_string())
+    );
     system.stop().await;
 }
 

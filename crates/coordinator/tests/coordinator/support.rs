@@ -11,8 +11,8 @@ use counterstain_api::proto::synthesis::v1::{GenerateLayerSpec, TrainGeneratorSp
 use counterstain_api::proto::training::v1 as training;
 use counterstain_api::{Digest, Profile, spec};
 use counterstain_artifact::{
-    ArtifactKind, CheckpointBody, DatasetBody, LayerInfo, LayerKind, LayerPartBody, Manifest, ManifestParts,
-    NamedObject, ShardInfo, Store,
+    ArtifactKind, CheckpointBody, CheckpointPlace, DatasetBody, LayerInfo, LayerKind, LayerPartBody,
+    Manifest, ManifestParts, NamedObject, ShardInfo, Store,
 };
 use counterstain_coordinator::machine::Policy;
 use counterstain_coordinator::scheduler::Scheduler;
@@ -201,6 +201,11 @@ pub struct Worker {
     profile: Profile,
 }
 
+/// Where a checkpoint under this lease lies.
+pub fn place(lease: &Lease, step: u64) -> CheckpointPlace {
+    CheckpointPlace { job: lease.job_id.clone(), part: lease.part, fence: lease.fence, step }
+}
+
 impl Worker {
     /// The same worker, talking to a coordinator that was restarted.
     pub fn at(self, system: &System) -> Self {
@@ -246,7 +251,7 @@ impl Worker {
             schema: 1,
         };
         let manifest = ManifestParts::new(ArtifactKind::Checkpoint, &body).manifest(Vec::new());
-        let digest = self.store.put_manifest(&manifest).await.unwrap();
+        let digest = self.store.checkpoint(&place(lease, step)).put_manifest(&manifest).await.unwrap();
         let checkpoint = digest.to_string();
         let request = CommitCheckpointRequest { lease: self.reference(lease), checkpoint, step };
         answer(self.client.clone().commit_checkpoint(request).await).map(|_| digest)

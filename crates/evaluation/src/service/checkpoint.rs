@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
 use counterstain_api::spec;
-use counterstain_artifact::{ArtifactKind, CheckpointBody, Digest, ManifestParts, get_named, put_artifact};
+use counterstain_artifact::{Digest, NamedInput};
 use counterstain_torch::{from_safetensors, to_safetensors};
-use counterstain_worker::{Task, TaskError};
+use counterstain_worker::{NewCheckpoint, Task, TaskError};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -67,19 +67,17 @@ impl State {
     /// # Errors
     /// When the checkpoint is damaged, or of another schema, kind or spec.
     pub fn resume(task: &Task) -> Result<Self, TaskError> {
-        let Some(digest) = task.checkpoint() else { return Ok(Self::default()) };
-        let manifest = task.block_on(task.store().manifest(&digest))?;
-        let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
-        body.check(kind_name(task), &spec_digest(task), SCHEMA)?;
-        let damaged =
-            |reason: String| TaskError::new(ErrorCode::Corrupt, format!("checkpoint {digest}: {reason}"));
-        let document = task.block_on(get_named(task.store(), &manifest, STATE))?;
+        let Some(saved) = task.saved_checkpoint(SCHEMA)? else { return Ok(Self::default()) };
+        let damaged = |reason: String| {
+            TaskError::new(ErrorCode::Corrupt, format!("checkpoint {}: {reason}", saved.digest()))
+        };
+        let document = saved.object(STATE)?;
         let document: Document =
             serde_json::from_slice(&document).map_err(|error| damaged(format!("{STATE}: {error}")))?;
         let partial = match document.partial {
             None => None,
             Some(PartialDocument { encoder, samples }) => {
-                let bytes = task.block_on(get_named(task.store(), &manifest, PARTIAL))?;
+                let bytes = saved.object(PARTIAL)?;
                 let tensor = read_rows(&bytes).map_err(|error| damaged(format!("{PARTIAL}: {error}")))?;
                 if tensor.size().first() != Some(&(samples as i64)) {
                     return Err(damaged(format!(
@@ -101,13 +99,6 @@ impl State {
     /// # Errors
     /// Those of the store; the lease was lost.
     pub fn commit(&self, task: &Task, step: u64) -> Result<(), TaskError> {
-        let body = CheckpointBody {
-            job_kind: kind_name(task).to_owned(),
-            step,
-            epoch: 0,
-            spec_digest: spec_digest(task),
-            schema: SCHEMA,
-        };
         let document = Document {
             finished: self.finished.clone(),
             partial: self
@@ -115,17 +106,17 @@ impl State {
                 .as_ref()
                 .map(|partial| PartialDocument { encoder: partial.encoder, samples: partial.samples as u64 }),
         };
-        let mut parts = ManifestParts::new(ArtifactKind::Checkpoint, &body);
-        for (position, finished) in self.finished.iter().enumerate() {
-            parts = parts.input(format!("representations/{position}"), finished.representations);
-        }
+        let inputs = self.finished.iter().enumerate().map(|(position, finished)| NamedInput {
+            name: format!("representations/{position}"),
+            digest: finished.representations,
+        });
         let mut objects = vec![(STATE.to_owned(), Bytes::from(spec::canonical_bytes(&document)))];
         if let Some(partial) = &self.partial {
             let file = write_rows(&partial.rows, partial.samples)?;
             objects.push((PARTIAL.to_owned(), Bytes::from(file)));
         }
-        let digest = task.block_on(put_artifact(task.store(), parts, objects))?;
-        task.commit_checkpoint(&digest, step)
+        let inputs = inputs.collect();
+        task.save_checkpoint(NewCheckpoint { step, epoch: 0, schema: SCHEMA, inputs, objects })
     }
 
     /// The finished set of an encoder.
@@ -135,14 +126,6 @@ impl State {
             .find(|finished| finished.encoder == *encoder)
             .map(|finished| finished.representations)
     }
-}
-
-fn kind_name(task: &Task) -> &'static str {
-    spec::kind_name(spec::kind(task.spec()))
-}
-
-fn spec_digest(task: &Task) -> Digest {
-    Digest::of(&spec::canonical_bytes(&spec::canonical_json(task.spec())))
 }
 
 /// A safetensors file of `samples` rows.

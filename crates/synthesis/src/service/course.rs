@@ -1,6 +1,6 @@
 //! The training loop under a lease, with its checkpoints.
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint;
 use super::collection::Collection;
 use super::health::Health;
 use crate::engine::adversarial::{Adversarial, Update};
@@ -33,8 +33,6 @@ pub struct Course<'a> {
     pub range: Option<&'a Range>,
     /// What to do about a generator that fails.
     pub policy: FailurePolicy,
-    /// Where the run's states are kept.
-    pub checkpoints: Checkpoints,
 }
 
 impl Course<'_> {
@@ -43,7 +41,7 @@ impl Course<'_> {
     /// # Errors
     /// When the checkpoint belongs to another spec or does not fit, and the store's.
     pub fn resume(&self, model: &mut dyn Adversarial) -> Result<(), TaskError> {
-        match self.checkpoints.last(self.task)? {
+        match checkpoint::last(self.task)? {
             Some((state, step)) => Ok(model.restore(&state, step)?),
             None => Ok(()),
         }
@@ -80,7 +78,7 @@ impl Course<'_> {
             }
             task.progress("training", done, total, "steps");
             if task.checkpoint_due() && done < total {
-                self.checkpoints.commit(task, done, self.schedule.epoch(done), model.save()?)?;
+                checkpoint::save(task, done, self.schedule.epoch(done), model.save()?)?;
             }
             task.check()
         })

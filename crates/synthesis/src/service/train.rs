@@ -3,7 +3,6 @@
 //! The output depends on spec, inputs and profile alone: how often checkpoints are
 //! written, or where a run was cut off and resumed, changes no bit of it.
 
-use super::checkpoint::Checkpoints;
 use super::collection::Collection;
 use super::course::Course;
 use super::generator::{self, Stored};
@@ -18,7 +17,6 @@ use crate::engine::sampling::Sampling;
 use crate::engine::schedule::Schedule;
 use bytes::Bytes;
 use counterstain_api::error::ErrorCode;
-use counterstain_api::proto::job::v1::JobKind;
 use counterstain_api::proto::synthesis::v1::{Direction, GeneratorMethod, Intensity, TrainGeneratorSpec};
 use counterstain_api::spec;
 use counterstain_artifact::dataset::Dataset;
@@ -55,7 +53,6 @@ pub fn run(task: &Task, spec: &TrainGeneratorSpec, device: Device) -> Result<Dig
         collection: &collection,
         range: range.as_ref(),
         policy: spec.on_failure(),
-        checkpoints: Checkpoints::of(task, JobKind::TrainGenerator),
     };
     course.resume(model.as_mut())?;
     course.train(model.as_mut())?;

@@ -15,7 +15,7 @@ use counterstain_worker::prefetch::prefetch;
 use counterstain_worker::{Task, TaskError};
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::{self, Identity};
+use super::checkpoint;
 use super::data::{Batch, Data, ViewBatch};
 use super::diagnostics::{effective_rank, embedding_deviation};
 use super::mix::RealPairs;
@@ -43,8 +43,7 @@ pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Diges
     let channels: Vec<u32> = data.privileged_channels().collect();
     let networks = Networks::new(spec, &channels, data.dataset.body.classes.len(), device)?;
     let mut optimizer = optimizer(spec).build(networks.trainable());
-    let identity = Identity::of(task);
-    let step = checkpoint::restore(task, &identity, &networks, optimizer.as_mut())?;
+    let step = checkpoint::restore(task, &networks, optimizer.as_mut())?;
     if let Some(real) = &real {
         task.info(&format!(
             "{} of each batch's {} samples are of {} real pairs",
@@ -94,7 +93,7 @@ pub fn run(task: &Task, spec: &TrainEncoderSpec, device: Device) -> Result<Diges
         task.progress("training", done, plan.total_steps(), "steps");
         if task.checkpoint_due() && done < plan.total_steps() {
             let optimizer = training.optimizer.as_ref();
-            checkpoint::save(task, &identity, &training.networks, optimizer, done, plan.epoch(done))?;
+            checkpoint::save(task, &training.networks, optimizer, done, plan.epoch(done))?;
         }
         task.check()
     })?;

@@ -33,7 +33,7 @@ pub(super) fn claim(worker_number: u8, part: u32, fence: u64) -> Claim {
 }
 
 pub(super) fn checkpoint(step: u64) -> Checkpoint {
-    Checkpoint { digest: digest(&format!("checkpoint {step}")), step }
+    Checkpoint { digest: digest(&format!("checkpoint {step}")), step, fence: 1 }
 }
 
 pub(super) fn failure() -> Failure {

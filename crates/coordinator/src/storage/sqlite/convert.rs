@@ -124,7 +124,10 @@ pub(super) fn part(row: &SqliteRow) -> Result<Part> {
         _ => return Err(faulty("state", name)),
     };
     let checkpoint = match parsed_opt::<Digest>(row, "checkpoint")? {
-        Some(digest) => Some(Checkpoint { digest, step: unsigned(row, "checkpoint_step")? }),
+        Some(digest) => {
+            let (step, fence) = (unsigned(row, "checkpoint_step")?, unsigned(row, "checkpoint_fence")?);
+            Some(Checkpoint { digest, step, fence })
+        }
         None => None,
     };
     Ok(Part {

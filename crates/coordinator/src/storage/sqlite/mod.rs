@@ -28,9 +28,10 @@ use super::{Error, Result};
 const READERS: u32 = 4;
 
 /// The numbered migrations, oldest first. Those that were released are never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "pictures", include_str!("migrations/0002_pictures.sql")),
+    (3, "places of checkpoints", include_str!("migrations/0003_places_of_checkpoints.sql")),
 ];
 
 /// A coordinator's database in one SQLite file.

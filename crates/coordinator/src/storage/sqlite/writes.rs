@@ -88,6 +88,7 @@ impl SqliteTransaction {
             .bind(output)
             .bind(part.checkpoint.as_ref().map(|checkpoint| checkpoint.digest.to_string()))
             .bind(part.checkpoint.as_ref().map(|checkpoint| integer(checkpoint.step)))
+            .bind(part.checkpoint.as_ref().map(|checkpoint| integer(checkpoint.fence)))
             .bind(part.failures)
             .bind(part.lost);
         self.execute(query).await?;

@@ -11,7 +11,7 @@ use crate::engine::segmenter::{
     panels,
 };
 use crate::engine::watch::{CONTRAST_EVERY, Watch};
-use crate::service::checkpoint::Checkpoints;
+use crate::service::checkpoint;
 use crate::service::generator::{self, hovernet_config};
 use crate::service::health::act;
 use crate::service::settings::{self, set};
@@ -84,9 +84,8 @@ pub fn run(task: &Task, spec: &TrainSegmenterSpec, device: Device) -> Result<Dig
             SegmenterAugmentation::Flips => PatchAugmentation::Flips,
             _ => PatchAugmentation::HoverNet,
         },
-        checkpoints: Checkpoints::of(task, KIND),
     };
-    if let Some((state, step)) = course.checkpoints.last(task)? {
+    if let Some((state, step)) = checkpoint::last(task)? {
         model.restore(&state, step)?;
     }
     course.train(&mut model, spec)?;
@@ -173,7 +172,6 @@ struct Course<'a> {
     side: usize,
     output: usize,
     augmentation: PatchAugmentation,
-    checkpoints: Checkpoints,
 }
 
 impl Course<'_> {
@@ -217,7 +215,7 @@ impl Course<'_> {
             }
             task.progress("training", done, total, "steps");
             if task.checkpoint_due() && done < total {
-                self.checkpoints.commit(task, done, self.phases.epoch(done), model.save()?)?;
+                checkpoint::save(task, done, self.phases.epoch(done), model.save()?)?;
             }
             task.check()
         })
