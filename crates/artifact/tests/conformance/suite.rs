@@ -177,8 +177,12 @@ async fn checkpoints_lie_apart_and_can_be_removed(store: Store) {
     jobs.sort();
     assert_eq!(jobs, ["a", "ab"]);
     store.remove_checkpoints("a").await.unwrap();
-    assert_eq!(store.jobs_with_checkpoints().await.unwrap(), ["ab"], "the names begin alike");
-    assert!(!store.checkpoint(&latest).has_manifest(&digest).await.unwrap());
+    // A server may list the emptied folder for a while longer, which says nothing of what lies in it.
+    assert!(store.jobs_with_checkpoints().await.unwrap().contains(&"ab".to_owned()));
+    for place in &others {
+        let kept = store.checkpoint(place).has_manifest(&digest).await.unwrap();
+        assert_eq!(kept, place.job == "ab", "{place:?}: the jobs' names begin alike");
+    }
     // A place is as good as new.
     assert_eq!(write(&store.checkpoint(&latest)).await, digest);
 }
