@@ -71,9 +71,14 @@ fn a_run_that_was_interrupted_stops_cleanly_and_the_same_command_continues_it() 
     first.wait_for_progress("generator", PATIENCE);
     let started = descendants(first.id());
     assert!(started.iter().any(|(_, name)| name == "counterstain-coordinator"), "{started:?}");
+    let log = first.data().join("logs/coordinator.log");
     first.interrupt();
+    std::thread::sleep(Duration::from_millis(50));
+    first.interrupt(); // as `timeout` does: so soon, it is the same wish
     let output = first.wait(Duration::from_secs(60));
     assert!(!output.status.success(), "an interrupted run is no success");
+    let log = fs::read_to_string(log).expect("the coordinator's log can be read");
+    assert!(log.contains("stopping"), "the coordinator was not asked to stop: {log}");
     eventually(Duration::from_secs(10), "no process is left", || {
         let alive = |id: u32| fs::read_link(format!("/proc/{id}/exe")).is_ok();
         (!started.iter().any(|(id, _)| alive(*id))).then_some(())
