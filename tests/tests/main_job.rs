@@ -1,6 +1,7 @@
 //! The main job through the real services: undisturbed, killed at every place, interrupted and continued.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +17,11 @@ fn methods(result: &Value) -> Vec<String> {
     methods.sort();
     methods.dedup();
     methods
+}
+
+/// None once every job has succeeded: nobody will go on from a checkpoint then.
+fn jobs_with_checkpoints(data: &Path) -> usize {
+    fs::read_dir(data.join("store/checkpoints")).map_or(0, Iterator::count)
 }
 
 #[test]
@@ -42,9 +48,7 @@ fn a_run_that_was_killed_everywhere_gives_the_digests_of_an_undisturbed_one() {
     for kind in ["dataset", "generator", "layer", "encoder", "representations", "result"] {
         assert!(expected.contains_key(kind), "no {kind} in {expected:?}");
     }
-    // Every job has succeeded: nobody will go on from a checkpoint.
-    let left = fs::read_dir(data.join("store/checkpoints")).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "checkpoints of {left} jobs are left");
+    assert_eq!(jobs_with_checkpoints(&data), 0);
     fs::remove_dir_all(&data).expect("the folder can be removed");
 
     let disturbed = Run::start(&folder, "disturbed");
@@ -60,8 +64,7 @@ fn a_run_that_was_killed_everywhere_gives_the_digests_of_an_undisturbed_one() {
     let again = disturbed.result(PATIENCE);
     assert_eq!(artifacts(&data), expected);
     assert_eq!(again, result);
-    let left = fs::read_dir(data.join("store/checkpoints")).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "checkpoints of {left} jobs are left");
+    assert_eq!(jobs_with_checkpoints(&data), 0);
 }
 
 #[test]

@@ -34,7 +34,6 @@ pub struct NewCheckpoint {
 pub struct SavedCheckpoint<'task> {
     /// Steps that are done.
     pub step: u64,
-    digest: Digest,
     manifest: Manifest,
     store: Store,
     task: &'task Task,
@@ -42,8 +41,8 @@ pub struct SavedCheckpoint<'task> {
 
 impl SavedCheckpoint<'_> {
     /// Its digest, for messages.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
+    pub fn digest(&self) -> Digest {
+        self.manifest.digest()
     }
 
     /// One of its objects.
@@ -92,7 +91,7 @@ impl Task {
         let body: CheckpointBody = manifest.body_of(ArtifactKind::Checkpoint)?;
         let (job_kind, spec_digest) = self.identity();
         body.check(job_kind, &spec_digest, schema)?;
-        Ok(Some(SavedCheckpoint { step: body.step, digest: *digest, manifest, store, task: self }))
+        Ok(Some(SavedCheckpoint { step: body.step, manifest, store, task: self }))
     }
 
     /// What a checkpoint must share with the job: its kind, and the digest of its spec.

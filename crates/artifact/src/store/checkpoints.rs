@@ -5,7 +5,6 @@
 //! take them from a writer that has just found them there.
 
 use counterstain_api::Digest;
-use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
@@ -110,12 +109,7 @@ impl Store {
                 _ => Ok(()),
             };
         }
-        let what = path.as_ref();
-        let list =
-            || self.inner.objects.list(Some(path)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
-        let objects =
-            self.trying(what, list).await.map_err(|failure| failure.into_error(what, self.location()))?;
-        for object in &objects {
+        for object in &self.paths_below(path, path.as_ref()).await? {
             match self.trying(object.as_ref(), || self.inner.objects.delete(object)).await {
                 Ok(()) | Err(Failure::Absent(_)) => {}
                 Err(failure) => return Err(failure.into_error(object.as_ref(), self.location())),

@@ -161,15 +161,17 @@ impl Store {
     /// # Errors
     /// Those of the store.
     pub async fn list_manifests(&self) -> Result<Vec<Digest>, Error> {
-        let base = self.path("manifests/sha256");
-        let what = "the list of manifests";
-        let list =
-            || self.inner.objects.list(Some(&base)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
-        let paths =
-            self.trying(what, list).await.map_err(|failure| failure.into_error(what, self.location()))?;
+        let paths = self.paths_below(&self.path("manifests/sha256"), "the list of manifests").await?;
         let mut digests: Vec<Digest> = paths.iter().filter_map(digest_of_path).collect();
         digests.sort_unstable();
         Ok(digests)
+    }
+
+    /// Everything that lies below `base`.
+    async fn paths_below(&self, base: &Path, what: &str) -> Result<Vec<Path>, Error> {
+        let list =
+            || self.inner.objects.list(Some(base)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
+        self.trying(what, list).await.map_err(|failure| failure.into_error(what, self.location()))
     }
 
     /// Runs `operation` until it succeeds, fails for good, or patience ends.

@@ -65,19 +65,18 @@ impl Scheduler {
     /// Removes the checkpoints of jobs that succeeded just before the coordinator ended. Jobs that this coordinator
     /// does not know may be another's.
     pub(super) async fn remove_left_behind(self) {
-        let jobs = match self.store().jobs_with_checkpoints().await {
-            Ok(jobs) => jobs,
-            Err(error) => return tracing::warn!("cannot look for checkpoints that are left behind: {error}"),
-        };
-        for job in jobs.iter().filter_map(|job| job.parse::<JobId>().ok()) {
-            match self.storage().jobs(&[job]).await.map(|mut found| found.pop()) {
-                Ok(Some(view)) if view.stored.job.state == JobState::Succeeded => {
-                    self.remove_checkpoints(job)
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%job, "cannot look for the job of checkpoints: {error}"),
-            }
+        match self.left_behind().await {
+            Ok(jobs) => jobs.into_iter().for_each(|job| self.remove_checkpoints(job)),
+            Err(error) => tracing::warn!("cannot look for checkpoints that are left behind: {error}"),
         }
+    }
+
+    async fn left_behind(&self) -> Result<Vec<JobId>> {
+        let named = self.store().jobs_with_checkpoints().await?;
+        let named: Vec<JobId> = named.iter().filter_map(|job| job.parse().ok()).collect();
+        let known = self.storage().jobs(&named).await?;
+        let succeeded = known.iter().filter(|view| view.stored.job.state == JobState::Succeeded);
+        Ok(succeeded.map(|view| view.stored.id).collect())
     }
 
     /// Waits a moment for the removals that are under way, so that a pipeline that was run to its end leaves nothing.

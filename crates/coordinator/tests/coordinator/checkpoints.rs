@@ -13,24 +13,25 @@ async fn is_kept(store: &Store, place: &CheckpointPlace, digest: &Digest) -> boo
     store.checkpoint(place).has_manifest(digest).await.unwrap()
 }
 
+/// Waits for a checkpoint to be removed.
 async fn goes(store: &Store, place: &CheckpointPlace, digest: &Digest) {
-    for _ in 0..1_000 {
-        if !is_kept(store, place, digest).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{place:?} is still there");
+    eventually(async || !is_kept(store, place, digest).await, &format!("{place:?} is still there")).await;
 }
 
-async fn all_go(store: &Store, lease: &Lease) {
+/// Waits until nothing is left of a job.
+async fn all_go(store: &Store, Lease { job_id, .. }: &Lease) {
+    let gone = async || !store.jobs_with_checkpoints().await.unwrap().contains(job_id);
+    eventually(gone, &format!("checkpoints of {job_id} are still there")).await;
+}
+
+async fn eventually(holds: impl AsyncFn() -> bool, otherwise: &str) {
     for _ in 0..1_000 {
-        if !store.jobs_with_checkpoints().await.unwrap().contains(&lease.job_id) {
+        if holds().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("checkpoints of {} are still there", lease.job_id);
+    panic!("{otherwise}");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use counterstain_api::error::ErrorCode;
 use counterstain_api::proto::job::v1::{JobKind, JobState, ListWorkersRequest, PartState};
-
 use counterstain_artifact::{ArtifactKind, ManifestParts};
 use serde_json::json;
 

@@ -106,16 +106,16 @@ impl State {
                 .as_ref()
                 .map(|partial| PartialDocument { encoder: partial.encoder, samples: partial.samples as u64 }),
         };
-        let inputs = self.finished.iter().enumerate().map(|(position, finished)| NamedInput {
+        let input = |(position, finished): (usize, &Finished)| NamedInput {
             name: format!("representations/{position}"),
             digest: finished.representations,
-        });
+        };
+        let inputs = self.finished.iter().enumerate().map(input).collect();
         let mut objects = vec![(STATE.to_owned(), Bytes::from(spec::canonical_bytes(&document)))];
         if let Some(partial) = &self.partial {
             let file = write_rows(&partial.rows, partial.samples)?;
             objects.push((PARTIAL.to_owned(), Bytes::from(file)));
         }
-        let inputs = inputs.collect();
         task.save_checkpoint(NewCheckpoint { step, epoch: 0, schema: SCHEMA, inputs, objects })
     }
 
